@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * chips.h - the constructors of all platform chips, one line a chip.
+ *
+ * Each registers its ports or MMIO with the bus, calls chip_add(), and returns
+ * 0 or -errno (nothing is left behind on failure).  Order matters only where
+ * said.  Addresses and numbers: ref/bhyve.md part 1.
+ */
+#ifndef CHIP_CHIPS_H
+#define CHIP_CHIPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <util/util.h>
+#include <vmm/irq.h>
+
+struct vmctx;
+struct vcpu;
+struct chardev;
+
+/*
+ * Local APICs, I/O APIC and the 8259 pair belong together: this makes all of
+ * them, connects the wires and registers as the machine's irqchip.  Every vCPU
+ * of the topology must be open.  `x2apic`: vCPUs start in x2APIC mode (-x).
+ */
+struct irqchip;
+int irqchip_create(
+    struct vmctx *, bool x2apic, struct irqchip **ret_chip) WARN_UNUSED;
+
+/* 8254 with port 0x61: gsi 0 from counter 0. */
+int i8254_create(struct vmctx *) WARN_UNUSED;
+/* 8 timers, 10 MHz, MMIO 0xFED00000. */
+int hpet_create(struct vmctx *) WARN_UNUSED;
+#define HPET_CAPABILITIES 0x80860701u
+/* Ports 0x70/0x71, gsi 8; RAM sizes go to CMOS 0x34/0x35, 0x5B-0x5D. */
+struct mc146818_opts {
+	bool utc; /* guest clock in UTC, else host local time */
+	uint64_t lowmem, highmem;
+	/* Wall clock for tests; NULL: the host's. */
+	int64_t (*now_us)(void *arg);
+	void *now_arg;
+};
+int mc146818_create(struct vmctx *, const struct mc146818_opts *) WARN_UNUSED;
+
+/* ACPI PM timer at 0x408. */
+int pmtimer_create(struct vmctx *) WARN_UNUSED;
+/* PM1a event/control 0x400-0x405, SMI_CMD 0xB2, SCI on gsi 9. */
+struct acpi_pm;
+int acpi_pm_create(struct vmctx *, struct acpi_pm **ret_pm) WARN_UNUSED;
+/* Presses the power button.  False when the guest's ACPI would not notice. */
+bool acpi_pm_power_button(struct acpi_pm *);
+#define ACPI_SCI_IRQ 9
+
+/* Reset control 0xCF9, POST port 0x84, PC port 0x92, host notify 0x488. */
+int pcport_create(struct vmctx *) WARN_UNUSED;
+/* Keyboard controller 0x60/0x64: self test, no devices, 0xFE resets. */
+int i8042_create(struct vmctx *) WARN_UNUSED;
+
+/* 16550 at `port`, `gsi`; cd may be NULL (output dropped).  Takes cd. */
+struct ns16550;
+int ns16550_create(struct vmctx *, const char *name, uint16_t port,
+    unsigned int gsi, struct chardev *cd, struct ns16550 **ret_uart) WARN_UNUSED;
+/*
+ * The 16550's registers alone, for the PCI uart: no ports are registered.
+ * off 0..7; set_irq is called with the device lock held.
+ */
+uint8_t ns16550_reg_read(struct ns16550 *, unsigned int off);
+void ns16550_reg_write(struct ns16550 *, unsigned int off, uint8_t val);
+
+/* bvmcons (-b), port 0x220.  Takes cd. */
+int bvmcons_create(struct vmctx *, struct chardev *cd) WARN_UNUSED;
+/* bvmdbg (-g), port 0x224: listens on addr:tcp_port, never blocks a vCPU. */
+int bvmdbg_create(
+    struct vmctx *, const char *addr, uint16_t tcp_port) WARN_UNUSED;
+
+#endif /* CHIP_CHIPS_H */

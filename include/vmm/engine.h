@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine.h - the contract between the machine and whatever runs guest code.
+ *
+ * An engine runs one vCPU until something happens that the machine cannot
+ * finish in place.  Ports, MMIO and MSRs go through vmm/bus.h, interrupts come
+ * through vmm/irq.h, so an engine never sees a device and a device never sees
+ * an engine.
+ */
+#ifndef VMM_ENGINE_H
+#define VMM_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <util/util.h>
+#include <vmmapi.h>
+
+/*
+ * All members are mandatory.  vcpu_* calls other than vcpu_kick come from the
+ * vCPU's thread, or from any thread while it does not run.  Return 0 or -errno.
+ */
+struct vm_engine_ops {
+	const char *name;    /* as given to -E */
+	const char *summary; /* one line for --help */
+	/*
+	 * Can this host run it?  0, or -errno with the reason in one line.
+	 * `why` is also set on success when it is worth telling.
+	 */
+	int (*probe)(char *why, size_t why_len);
+
+	int (*vm_create)(struct vmctx *);
+	void (*vm_destroy)(struct vmctx *);
+	/* Guest RAM was set up (vm_ram() is valid from here on). */
+	int (*mem_setup)(struct vmctx *);
+	/* Someone other than a vCPU stored to [gpa, gpa+len).  Any thread. */
+	void (*mem_written)(struct vmctx *, uint64_t gpa, size_t len);
+
+	int (*vcpu_create)(struct vcpu *);
+	void (*vcpu_destroy)(struct vcpu *);
+	/* State after power-on (bhyve's vcpu_reset, ref 2.4). */
+	int (*vcpu_reset)(struct vcpu *);
+	int (*vcpu_run)(struct vcpu *, struct vm_exit *);
+	/* Make vcpu_run notice vcpu_events() soon.  Any thread. */
+	void (*vcpu_kick)(struct vcpu *);
+
+	int (*get_reg)(struct vcpu *, enum vm_reg_name, uint64_t *ret_val);
+	int (*set_reg)(struct vcpu *, enum vm_reg_name, uint64_t val);
+	int (*get_desc)(struct vcpu *, enum vm_reg_name, struct seg_desc *ret);
+	int (*set_desc)(struct vcpu *, enum vm_reg_name, const struct seg_desc *);
+	/* -ENOTSUP for what the engine cannot do. */
+	int (*get_cap)(struct vcpu *, enum vm_cap_type, int *ret_val);
+	int (*set_cap)(struct vcpu *, enum vm_cap_type, int val);
+	int (*inject)(struct vcpu *, int vector, bool has_errcode,
+	    uint32_t errcode, bool restart);
+	/* vm_restart_instruction(): undo the advance past the last exit. */
+	int (*restart_insn)(struct vcpu *);
+	int (*gla2gpa)(struct vcpu *, uint64_t gla, uint64_t *ret_gpa);
+};
+
+/* All engines in order of preference; src/engine/table.c. */
+extern const struct vm_engine_ops *const vm_engine_table[];
+extern const size_t vm_engine_table_len;
+
+#endif /* VMM_ENGINE_H */

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * irq.h - interrupt lines and messages, from a device's side and from the
+ * controllers' side.
+ *
+ * A device holds a struct irq_line and sets its level, or sends an MSI.  It
+ * does not know who listens: the soft engine's machine has chip/lapic,
+ * ioapic and i8259, kvm has the kernel's.  Lines are numbered by gsi: 0-15 are
+ * the ISA interrupts (they reach the 8259 pair and the I/O APIC), 16-23 only
+ * the I/O APIC.  ISA IRQ 0 reaches I/O APIC pin 2 (the MADT override).
+ *
+ * Several devices may share a gsi; the line is high while any of them holds it.
+ * All functions may be called from any thread with a device lock held.
+ */
+#ifndef VMM_IRQ_H
+#define VMM_IRQ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vmctx;
+struct vcpu;
+
+#define IRQ_NGSI 24
+
+struct irq_line {
+	struct vmctx *ctx;
+	unsigned int gsi;
+	bool level; /* what this device drives; guarded by the device */
+};
+
+/* gsi < IRQ_NGSI. */
+void irq_line_init(struct irq_line *, struct vmctx *, unsigned int gsi);
+/* Idempotent. */
+void irq_line_set(struct irq_line *, bool level);
+/* A rising edge: up, then down. */
+void irq_line_pulse(struct irq_line *);
+void irq_msi(struct vmctx *, uint64_t addr, uint32_t data);
+
+/* --- the controllers' side ---------------------------------------------- */
+
+/* Implemented by the machine's interrupt controllers, once per machine. */
+struct irqchip_ops {
+	/* The wired-OR level of a gsi changed. */
+	void (*set_gsi)(void *chip, unsigned int gsi, bool level);
+	/* 0, or -EINVAL: the address is not an interrupt message. */
+	int (*msi)(void *chip, uint64_t addr, uint32_t data);
+};
+void irq_set_chip(struct vmctx *, const struct irqchip_ops *, void *chip);
+
+/*
+ * What a software CPU asks its local APIC.  Only called from the vCPU's own
+ * thread; others make the CPU ask by vcpu_notify_intr().
+ */
+struct vcpu_intr_ops {
+	/* A vector that could be taken now (TPR considered, RFLAGS.IF not), or -1. */
+	int (*pending)(void *apic);
+	/* Take it: returns the vector, now in service; -1 if it is gone. */
+	int (*accept)(void *apic);
+	uint64_t (*get_cr8)(void *apic); /* TPR[7:4] */
+	void (*set_cr8)(void *apic, uint64_t cr8);
+	/* INIT: registers as after power-on, APIC id and base kept. */
+	void (*init)(void *apic);
+};
+void vcpu_set_intr(struct vcpu *, const struct vcpu_intr_ops *, void *apic);
+const struct vcpu_intr_ops *vcpu_intr(struct vcpu *, void **ret_apic);
+
+/* For interrupt controllers; any thread. */
+void vcpu_notify_intr(struct vcpu *); /* ask pending() again; wakes a HLT */
+void vcpu_nmi(struct vcpu *);
+void vcpu_init_signal(struct vcpu *);		     /* INIT IPI */
+void vcpu_sipi(struct vcpu *, uint8_t vector); /* start-up IPI */
+
+#endif /* VMM_IRQ_H */

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vcpu.h - what the core and an engine share about one processor: the event
+ * word, sleeping, counters, and the engine's own state pointer.
+ */
+#ifndef VMM_VCPU_H
+#define VMM_VCPU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vmmapi.h>
+
+/*
+ * Bits of the event word.  Set by any thread (atomically, sequentially
+ * consistent, followed by a kick), taken by the vCPU's own thread at
+ * instruction boundaries.
+ */
+#define VCPU_EV_INTR   0x01u /* ask the local APIC again */
+#define VCPU_EV_NMI    0x02u
+#define VCPU_EV_INIT   0x04u
+#define VCPU_EV_SIPI   0x08u /* vector in vcpu_sipi_vector() */
+#define VCPU_EV_STOP   0x10u /* leave vm_run(): SUSPENDED if the machine is
+				suspended, else BOGUS */
+#define VCPU_EV_ENGINE 0x20u /* the engine's own use */
+
+/* The event word; an engine may cache the pointer. */
+uint32_t *vcpu_events(struct vcpu *);
+/* Set bits from any thread, kick a running vCPU, wake a sleeping one. */
+void vcpu_post(struct vcpu *, uint32_t bits);
+/* Clear `bits`; returns those of them that were set. */
+uint32_t vcpu_take(struct vcpu *, uint32_t bits);
+uint8_t vcpu_sipi_vector(struct vcpu *);
+
+/*
+ * Sleep until the event word is non-zero.  `intr_enabled` is RFLAGS.IF at the
+ * HLT: when every active vCPU sleeps with interrupts disabled nothing but
+ * NMI or INIT could wake the machine, and the core suspends it with
+ * VM_SUSPEND_HALT (status 2).  Counts idle time.
+ */
+void vcpu_sleep_halted(struct vcpu *, bool intr_enabled);
+/* As above for a vCPU that waits for INIT/SIPI; never counts as halted. */
+void vcpu_sleep_wait_sipi(struct vcpu *);
+
+/* How the machine was suspended, VM_SUSPEND_NONE while it runs. */
+enum vm_suspend_how vm_suspended(struct vmctx *);
+
+/* Per-engine state. */
+void vcpu_set_engine_state(struct vcpu *, void *);
+void *vcpu_engine_state(struct vcpu *);
+void vm_set_engine_state(struct vmctx *, void *);
+void *vm_engine_state(struct vmctx *);
+
+/* vCPUs that exist; NULL for a number never opened. */
+struct vcpu *vm_vcpu_get(struct vmctx *, unsigned int id);
+unsigned int vm_ncpus(struct vmctx *); /* as configured, vm_set_topology() */
+
+/*
+ * Processors and how the guest sees them arranged: sockets * cores * threads
+ * must equal ncpus.  Before the first vm_vcpu_open().
+ */
+struct vm_topology {
+	uint16_t ncpus, sockets, cores, threads;
+};
+int vm_set_topology(struct vmctx *, const struct vm_topology *);
+const struct vm_topology *vm_get_topology(struct vmctx *);
+
+/* Counters (ref 2.6).  Only the vCPU's own thread adds. */
+enum vm_stat {
+	VMSTAT_VMEXIT_COUNT,
+	VMSTAT_VMEXIT_EXTINT,
+	VMSTAT_VMEXIT_HLT,
+	VMSTAT_VMEXIT_CR_ACCESS,
+	VMSTAT_VMEXIT_RDMSR,
+	VMSTAT_VMEXIT_WRMSR,
+	VMSTAT_VMEXIT_MTRAP,
+	VMSTAT_VMEXIT_PAUSE,
+	VMSTAT_VMEXIT_INTR_WINDOW,
+	VMSTAT_VMEXIT_NMI_WINDOW,
+	VMSTAT_VMEXIT_INOUT,
+	VMSTAT_VMEXIT_CPUID,
+	VMSTAT_VMEXIT_MMIO,
+	VMSTAT_VMEXIT_UNKNOWN,
+	VMSTAT_VMEXIT_USERSPACE,
+	VMSTAT_VMEXIT_EXCEPTION,
+	VMSTAT_VLAPIC_EOI_SPURIOUS,
+	VMSTAT_VLAPIC_ERROR_INTR,
+	VMSTAT_VLAPIC_TIMER_INTR,
+	VMSTAT_VLAPIC_IPIS_SENT,
+	VMSTAT_IDLE_NS,
+	VMSTAT_NMIS_DELIVERED,
+	VMSTAT_EXTINTS_DELIVERED,
+	/* ours */
+	VMSTAT_INSNS,	     /* guest instructions, engine soft */
+	VMSTAT_BLOCKS_BUILT, /* decoded blocks made */
+	VMSTAT_TLB_FILLS,
+	VMSTAT_CODE_INVAL, /* self-modifying code seen */
+	VMSTAT_COUNT_
+};
+uint64_t *vcpu_stats(struct vcpu *); /* VMSTAT_COUNT_ of them */
+static inline void
+vcpu_stat_add(uint64_t *stats, enum vm_stat s, uint64_t n)
+{
+	__atomic_store_n(&stats[s],
+	    __atomic_load_n(&stats[s], __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+#endif /* VMM_VCPU_H */

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vm.h - making a machine from parts, and running it.
+ *
+ * For src/machine, src/ctl and tests.  Programs outside use vmmapi.h.
+ */
+#ifndef VMM_VM_H
+#define VMM_VM_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <util/cpuset.h>
+#include <vmmapi.h>
+
+struct vm_engine_ops;
+
+/* 0 or -errno.  Nothing global: any number of machines in one process. */
+int vm_new(const char *name, const struct vm_engine_ops *engine,
+    struct vmctx **ret_ctx);
+const struct vm_engine_ops *vm_engine(const struct vmctx *);
+
+/* --- behaviour switches, before the run --------------------------------- */
+
+struct vm_run_opts {
+	bool strict_io;	 /* -e: unclaimed port ends the VM */
+	bool strict_msr; /* not -w: unknown MSR raises #GP */
+	bool hlt_exit;	 /* -H: HLT leaves the engine and is counted */
+	bool pause_exit; /* -P */
+	int pin_base;	 /* -p N: vCPU n on host CPU N + n; -1 none */
+	int pin[VM_MAXCPU]; /* -p vcpu:hostcpu; -1 none; wins over pin_base */
+	const char *title;  /* process title, NULL: leave */
+};
+#define VM_RUN_OPTS_DEFAULT                       \
+	{                                         \
+		.strict_msr = true, .pin_base = -1 \
+	}
+
+/* --- the run loop --------------------------------------------------------- */
+
+enum vmexit_verdict {
+	VMEXIT_CONTINUE, /* next instruction */
+	VMEXIT_RESTART,	 /* the same instruction again */
+	VMEXIT_ABORT,	 /* end, status 4 */
+	VMEXIT_RESET,	 /* end, status 0 */
+	VMEXIT_POWEROFF, /* end, status 1 */
+};
+typedef enum vmexit_verdict (*vmexit_handler)(
+    struct vmctx *, struct vcpu *, struct vm_exit *);
+
+/*
+ * Run the machine: starts vCPU 0's thread (the others when the guest starts
+ * them) and the event loop in the calling thread; returns when the machine
+ * was suspended and every vCPU thread ended.  *ret_how says why;
+ * VM_SUSPEND_NONE means an error that was logged.
+ */
+int vm_run_all(struct vmctx *, const struct vm_run_opts *,
+    enum vm_suspend_how *ret_how);
+/* End vm_run_all() with an error (status 4) from any thread. */
+void vm_abort(struct vmctx *);
+
+/* A snapshot for people: where each vCPU executes, exits so far. */
+struct vcpu_brief {
+	bool active;
+	bool halted;
+	uint64_t rip;	/* last known */
+	uint64_t exits; /* VMSTAT_VMEXIT_COUNT */
+	uint64_t insns;
+};
+void vm_vcpu_brief(struct vmctx *, unsigned int id, struct vcpu_brief *);
+void vm_print_stats(struct vmctx *, FILE *);
+
+/* Exit status of the program for a way of ending (0 reset ... 4 error). */
+int vm_exit_status(enum vm_suspend_how);
+
+/* --- for tests: turn the event loop by hand ------------------------------ */
+
+/* One pass over what is ready; waits at most timeout_ms (-1: for ever). */
+int vm_event_poll(struct vmctx *, int timeout_ms);
+/*
+ * From here on vm_clock_ns() only moves by vm_clock_advance(), which also
+ * fires the timers that become due, in order.
+ */
+void vm_clock_manual(struct vmctx *);
+void vm_clock_advance(struct vmctx *, uint64_t ns);
+
+#endif /* VMM_VM_H */

@@ -29,7 +29,12 @@ int char_open(const char *spec, struct chardev **ret_cd, char *err,
 void char_close(struct chardev *);
 
 int char_read_fd(const struct chardev *);  /* -1: never readable */
-int char_write_fd(const struct chardev *); /* to wait for EVFD_WRITE on */
+/*
+ * To wait for EVFD_WRITE on while something is left over, that is from a
+ * char_flush() that said false to the one that says true: a tcp backend has
+ * another descriptor with every client, and -1 without one.
+ */
+int char_write_fd(const struct chardev *);
 
 /*
  * Bytes read (> 0), 0 when nothing is there, -EPIPE at end of file.  For stdio
@@ -46,13 +51,22 @@ bool char_flush(struct chardev *);
 void char_set_escape(
     struct chardev *, void (*fn)(int key, void *arg), void *arg);
 bool char_is_terminal(const struct chardev *);
+/*
+ * fn(arg) runs just before bytes go out to a terminal: who wrote something of
+ * his own on it can take that away.
+ */
+void char_set_before_output(
+    struct chardev *, void (*fn)(void *arg), void *arg);
 
 /*
  * Put every terminal that a chardev made raw back, from a signal handler or
  * atexit: async-signal-safe.
  */
 void char_restore_terminals(void);
-/* CLOCK_MONOTONIC ns of the last byte written to a terminal; 0: never. */
+/*
+ * CLOCK_MONOTONIC ns of the last byte written to a terminal; 0: never.  Needs
+ * no lock.
+ */
 uint64_t char_last_output_ns(const struct chardev *);
 
 #endif /* BACKEND_CHAR_H */

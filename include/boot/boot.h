@@ -19,14 +19,16 @@ struct vmctx;
 struct vcpu;
 
 struct boot_kernel {
-	const char *kernel;  /* bzImage, or ELF with a PVH note */
+	const char *kernel;  /* bzImage, ELF with a PVH note, Multiboot */
 	const char *initrd;  /* NULL: none */
 	const char *cmdline; /* NULL: empty */
 	uint64_t rsdp;	     /* gpa of the ACPI RSDP, 0: none */
 };
 /*
- * Loads by what the file is (bzImage: 64-bit boot protocol; ELF: PVH) and sets
- * the registers of `bsp` for its entry.
+ * Loads by what the file is (bzImage: Linux's 64-bit or 32-bit boot protocol;
+ * ELF: PVH; else Multiboot 1) and resets `bsp` and sets its registers for the
+ * entry.  The files are read again on every call; the tables may be written
+ * before or after.
  */
 int boot_load_kernel(struct vmctx *, struct vcpu *bsp,
     const struct boot_kernel *, char *err, size_t err_len) WARN_UNUSED;
@@ -71,7 +73,8 @@ struct boot_tables {
 	const char *bios_vendor, *bios_version, *bios_date;
 	const char *sys_manufacturer, *sys_product, *sys_version, *sys_serial,
 	    *sys_sku, *sys_family;
-	uint8_t uuid[16]; /* all zero: made from vm_name (ref 1.15) */
+	/* In RFC 4122 byte order; all zero: made from vm_name (ref 1.15). */
+	uint8_t uuid[16];
 };
 
 #define BOOT_MPTABLE_GPA 0xf0000

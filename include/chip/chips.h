@@ -30,6 +30,18 @@ struct irqchip;
 int irqchip_create(
     struct vmctx *, bool x2apic, struct irqchip **ret_chip) WARN_UNUSED;
 
+/* An event of one processor raises its LVT (bhyve's vm_lapic_local_irq). */
+enum apic_lvt_source {
+	APIC_LVT_SOURCE_LINT0,
+	APIC_LVT_SOURCE_LINT1,
+	APIC_LVT_SOURCE_PMC,
+	APIC_LVT_SOURCE_THERMAL,
+	APIC_LVT_SOURCE_CMCI,
+};
+/* 0, or -EINVAL: no such vCPU or source. */
+int irqchip_local_irq(
+    struct irqchip *, int vcpu, enum apic_lvt_source) WARN_UNUSED;
+
 /* 8254 with port 0x61: gsi 0 from counter 0. */
 int i8254_create(struct vmctx *) WARN_UNUSED;
 /* 8 timers, 10 MHz, MMIO 0xFED00000. */
@@ -54,25 +66,35 @@ int acpi_pm_create(struct vmctx *, struct acpi_pm **ret_pm) WARN_UNUSED;
 bool acpi_pm_power_button(struct acpi_pm *);
 #define ACPI_SCI_IRQ 9
 
-/* Reset control 0xCF9, POST port 0x84, PC port 0x92, host notify 0x488. */
+/* Reset control 0xCF9, POST 0x84, PC port 0x92, delay 0x80 0xED, notify 0x488. */
 int pcport_create(struct vmctx *) WARN_UNUSED;
 /* Keyboard controller 0x60/0x64: self test, no devices, 0xFE resets. */
 int i8042_create(struct vmctx *) WARN_UNUSED;
 
-/* 16550 at `port`, `gsi`; cd may be NULL (output dropped).  Takes cd. */
+/*
+ * 16550 at `port`, `gsi`; cd may be NULL (output dropped).  Takes cd, unless
+ * it fails.  Port 0: no ports; gsi NS16550_NO_GSI: no line.
+ */
+#define NS16550_NO_GSI UINT32_MAX
 struct ns16550;
 int ns16550_create(struct vmctx *, const char *name, uint16_t port,
     unsigned int gsi, struct chardev *cd, struct ns16550 **ret_uart) WARN_UNUSED;
 /*
  * The 16550's registers alone, for the PCI uart: no ports are registered.
- * off 0..7; set_irq is called with the device lock held.
+ * off 0..7; these take the uart's own lock.  set_irq is called with that lock
+ * held, when the interrupt's level changes and once when it is set.
  */
+void ns16550_set_irq_fn(
+    struct ns16550 *, void (*set_irq)(bool level, void *arg), void *arg);
 uint8_t ns16550_reg_read(struct ns16550 *, unsigned int off);
 void ns16550_reg_write(struct ns16550 *, unsigned int off, uint8_t val);
 
-/* bvmcons (-b), port 0x220.  Takes cd. */
+/* bvmcons (-b), port 0x220.  Takes cd, unless it fails. */
 int bvmcons_create(struct vmctx *, struct chardev *cd) WARN_UNUSED;
-/* bvmdbg (-g), port 0x224: listens on addr:tcp_port, never blocks a vCPU. */
+/*
+ * bvmdbg (-g), port 0x224: listens on addr:tcp_port (NULL: 127.0.0.1), never
+ * blocks a vCPU.
+ */
 int bvmdbg_create(
     struct vmctx *, const char *addr, uint16_t tcp_port) WARN_UNUSED;
 

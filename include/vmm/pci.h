@@ -35,7 +35,8 @@ struct pci_opt {
 
 /*
  * Only name, summary, id are mandatory.  Callbacks run with the device's lock
- * held; none may block, and none may fail because of what the guest wrote.
+ * held, except fini (which may have to wait for a running callback); none may
+ * block, and none may fail because of what the guest wrote.
  */
 struct pci_dev_ops {
 	const char *name;    /* as typed after -s slot, */
@@ -88,5 +89,10 @@ void pci_cfg_set16(struct pci_dev *, unsigned int off, uint16_t val);
 void pci_cfg_set32(struct pci_dev *, unsigned int off, uint32_t val);
 /* Bits of [off, off+4) the guest may change. */
 void pci_cfg_writable(struct pci_dev *, unsigned int off, uint32_t mask);
+/*
+ * Appends a capability of `len` bytes, all zero but id and link, to the list:
+ * its offset, or -ENOSPC.
+ */
+int pci_cap_add(struct pci_dev *, uint8_t id, unsigned int len) WARN_UNUSED;
 
 #endif /* VMM_PCI_H */

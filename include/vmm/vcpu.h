@@ -33,16 +33,28 @@ uint32_t vcpu_take(struct vcpu *, uint32_t bits);
 uint8_t vcpu_sipi_vector(struct vcpu *);
 
 /*
+ * For vm_vcpu_brief(): where the vCPU is.  An engine calls it now and then
+ * from the vCPU's thread (exits, polls of the event word); it is one store.
+ */
+void vcpu_publish_rip(struct vcpu *, uint64_t rip);
+
+/*
  * Sleep until the event word is non-zero.  `intr_enabled` is RFLAGS.IF at the
  * HLT: when every active vCPU sleeps with interrupts disabled nothing but
  * NMI or INIT could wake the machine, and the core suspends it with
  * VM_SUSPEND_HALT (status 2).  Counts idle time.
  */
 void vcpu_sleep_halted(struct vcpu *, bool intr_enabled);
-/* As above for a vCPU that waits for INIT/SIPI; never counts as halted. */
+/*
+ * As above for a vCPU that waits for INIT/SIPI.  It never counts as halted; it
+ * does not keep the others, all halted, from ending the machine either.
+ */
 void vcpu_sleep_wait_sipi(struct vcpu *);
 
-/* How the machine was suspended, VM_SUSPEND_NONE while it runs. */
+/*
+ * How the machine was suspended, VM_SUSPEND_NONE while it runs, VM_SUSPEND_LAST
+ * after vm_abort().
+ */
 enum vm_suspend_how vm_suspended(struct vmctx *);
 
 /* Per-engine state. */
@@ -65,7 +77,33 @@ struct vm_topology {
 int vm_set_topology(struct vmctx *, const struct vm_topology *);
 const struct vm_topology *vm_get_topology(struct vmctx *);
 
-/* Counters (ref 2.6).  Only the vCPU's own thread adds. */
+/*
+ * The guest's time-stamp counter: any thread reads it.  It starts near 0 when
+ * the machine is made, stands while that is paused, and follows a manual clock
+ * exactly.  IA32_TSC and IA32_TSC_ADJUST are the core's MSRs.
+ */
+uint64_t vcpu_rdtsc(struct vcpu *);
+uint64_t vm_tsc_hz(struct vmctx *);
+/* When vcpu_rdtsc() gets to `tsc`: now if it has, UINT64_MAX if never. */
+uint64_t vcpu_tsc_to_clock_ns(struct vcpu *, uint64_t tsc);
+/*
+ * For an engine that cannot afford the call: vcpu_rdtsc() is the host's RDTSC
+ * - *base + *offset while the vCPU runs.  False under a manual clock.
+ */
+struct vcpu_tsc_source {
+	const uint64_t *base, *offset;
+};
+bool vcpu_tsc_source(struct vcpu *, struct vcpu_tsc_source *ret_src);
+/* `fn` is told, on the vCPU's thread, when the guest moved its counter. */
+void vcpu_tsc_on_change(struct vcpu *, void (*fn)(void *arg), void *arg);
+
+/*
+ * Counters (ref 2.6).  Only the vCPU's own thread adds.  The core counts what
+ * it sees: INOUT, MMIO, RDMSR, WRMSR (accesses that reached the bus), what
+ * vm_run() returns (USERSPACE, and HLT, PAUSE, MTRAP among it), each also as
+ * VMEXIT_COUNT, and IDLE_NS.  An engine counts the rest, an HLT that it sleeps
+ * through included.
+ */
 enum vm_stat {
 	VMSTAT_VMEXIT_COUNT,
 	VMSTAT_VMEXIT_EXTINT,

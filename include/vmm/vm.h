@@ -31,9 +31,10 @@ struct vm_run_opts {
 	int pin[VM_MAXCPU]; /* -p vcpu:hostcpu; -1 none; wins over pin_base */
 	const char *title;  /* process title, NULL: leave */
 };
-#define VM_RUN_OPTS_DEFAULT                       \
-	{                                         \
-		.strict_msr = true, .pin_base = -1 \
+#define VM_RUN_OPTS_DEFAULT                              \
+	{                                                \
+		.strict_msr = true, .pin_base = -1,      \
+		.pin = { [0 ... VM_MAXCPU - 1] = -1 },   \
 	}
 
 /* --- the run loop --------------------------------------------------------- */
@@ -52,7 +53,8 @@ typedef enum vmexit_verdict (*vmexit_handler)(
  * Run the machine: starts vCPU 0's thread (the others when the guest starts
  * them) and the event loop in the calling thread; returns when the machine
  * was suspended and every vCPU thread ended.  *ret_how says why;
- * VM_SUSPEND_NONE means an error that was logged.
+ * VM_SUSPEND_NONE means an error that was logged.  0, or -errno when the run
+ * could not even begin (logged).
  */
 int vm_run_all(struct vmctx *, const struct vm_run_opts *,
     enum vm_suspend_how *ret_how);
@@ -75,7 +77,10 @@ int vm_exit_status(enum vm_suspend_how);
 
 /* --- for tests: turn the event loop by hand ------------------------------ */
 
-/* One pass over what is ready; waits at most timeout_ms (-1: for ever). */
+/*
+ * One pass over what is ready; waits at most timeout_ms (-1: for ever).
+ * Number of callbacks that ran, or -errno.
+ */
 int vm_event_poll(struct vmctx *, int timeout_ms);
 /*
  * From here on vm_clock_ns() only moves by vm_clock_advance(), which also

@@ -30,12 +30,14 @@
 struct block;
 struct insn;
 struct soft_vm;
+struct cpuid_model;
 
 /* General registers in encoding order; R_ZERO always reads 0. */
 enum {
 	R_RAX, R_RCX, R_RDX, R_RBX, R_RSP, R_RBP, R_RSI, R_RDI,
 	R_R8, R_R9, R_R10, R_R11, R_R12, R_R13, R_R14, R_R15,
 	R_ZERO,
+	R_TMP, /* scratch of one handler: a computed index */
 	R_COUNT
 };
 
@@ -166,6 +168,8 @@ struct tlb_entry {
 #define TLB_NONE UINT64_MAX /* never equals a page address */
 #define TLBF_GLOBAL 0x1u
 #define TLBF_WRITABLE 0x2u /* guest page tables allow writes, D is set */
+#define TLBF_UNLISTED 0x4u /* not in the view's `listed` (mmu_walk.c) */
+#define TLBF_LARGE    0x8u /* piece of a page larger than 4 KiB */
 
 /*
  * One view for each way permissions are judged.  VIEW_MISS never holds
@@ -174,8 +178,29 @@ struct tlb_entry {
  */
 enum { VIEW_KERN, VIEW_USER, VIEW_KERN_SMAP, VIEW_COUNT, VIEW_MISS = VIEW_COUNT,
 	VIEW_ALL };
+#define TLB_LISTED 128u
 struct tlb_view {
 	struct tlb_entry e[TLB_ENTRIES];
+	/*
+	 * Slots a CR3 load must clear: non-global fills, all fills of the user
+	 * view.  More than TLB_LISTED: clear everything.
+	 */
+	uint32_t nlisted;
+	uint16_t listed[TLB_LISTED];
+	uint64_t large; /* bit (la >> 30) % 64: large pages were filled there */
+};
+
+/* Instruction fetch translations, for mmu_translate(ACC_X). */
+#define ITLB_ENTRIES 128u
+struct itlb_entry {
+	uint64_t tag; /* page | ITLB_*; 0 empty */
+	uint64_t gpa;
+	uint64_t gen; /* of itlb_gen[global] when it was filled */
+};
+struct itlb {
+	uint64_t gen[2]; /* non-global, global */
+	uint64_t large;
+	struct itlb_entry e[ITLB_ENTRIES];
 };
 
 /* --- exceptions ------------------------------------------------------------ */
@@ -188,6 +213,18 @@ struct soft_exc {
 	uint32_t err;
 	uint64_t cr2;	   /* for #PF, stored to CR2 at delivery */
 	uint64_t dr6;	   /* for #DB, or-ed into DR6 at delivery */
+};
+
+/* MSRs that are only stored and read back (msr.c), and kvmclock's. */
+struct soft_msrs {
+	uint64_t mtrr_def_type;
+	uint64_t mtrr_fixed[11];
+	uint64_t mtrr_var[16]; /* base, mask pairs */
+	uint64_t misc_enable;
+	uint64_t mcg_status;
+	uint64_t spec_ctrl;
+	uint64_t syscfg, hwcr, de_cfg, nb_cfg, ls_cfg;
+	uint64_t kvm_wall_clock, kvm_system_time;
 };
 
 /* Why the block runner came back to the run loop besides an exception. */
@@ -227,7 +264,10 @@ struct soft_cpu {
 	/* System state. */
 	uint32_t rflags; /* without OSZAPC; bit 1 set */
 	bool intr_shadow; /* STI or MOV SS just executed */
+	bool ss_shadow;	  /* MOV SS: debug traps (TF, data) are held off too */
 	bool nmi_blocked; /* until IRET */
+	bool nmi_pending;
+	bool intr_check; /* the local APIC may have something deliverable */
 	bool wait_sipi;
 	bool halted;
 	uint64_t cr0, cr2, cr3, cr4, efer, xcr0;
@@ -238,6 +278,10 @@ struct soft_cpu {
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t tsc_aux, pat;
 	uint64_t pdpte[4]; /* PAE: loaded with CR3 (SDM 4.4.1) */
+	struct soft_msrs msr;
+	struct vcpu_tsc_source tsc; /* base NULL until first used */
+	uint32_t pauses;
+	bool tf_skip; /* INT n, SYSCALL: no single-step trap after it */
 
 	/* Event being delivered, for double-fault rules (SDM 6.15). */
 	bool delivering;
@@ -246,6 +290,15 @@ struct soft_cpu {
 
 	/* Jump cache tag: changes with every mapping or mode change. */
 	uint64_t map_gen;
+
+	/*
+	 * DR6 bits of data breakpoints the current instruction has hit: when it
+	 * completes, a #DB trap; when it faults, clear.
+	 */
+	uint64_t db_pending;
+	/* Pages the last two writable mem_host_ptr() gave out, for mem_wrote(). */
+	uint64_t hostw_page[2], hostw_off[2];
+	uint8_t hostw_next;
 
 	/* FP (fpu.h). */
 	uint16_t fpu_op; /* last x87 opcode, 11 bits */
@@ -265,6 +318,7 @@ struct soft_cpu {
 	bool cap[VM_CAP_MAX];
 	struct block_cache *bc; /* block.c */
 
+	struct itlb itlb;
 	_Alignas(64) struct tlb_view view[VIEW_ALL];
 };
 
@@ -276,6 +330,7 @@ struct soft_vm {
 	const struct vm_ram *ram;
 	struct smc *smc;	/* smc.h */
 	unsigned int phys_bits; /* MAXPHYADDR the guest sees */
+	const struct cpuid_model *cpuid; /* sys.h, cpuid_create() */
 	struct soft_cpu *cpu[VM_MAXCPU];
 	uint32_t split_lock; /* spinlock for locked accesses that cross a page */
 };

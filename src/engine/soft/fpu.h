@@ -8,8 +8,13 @@
  * thunk loads and stores, followed by RET; W^X memory, made once per distinct
  * rewritten byte string.  The guest's x87/SSE/AVX registers, MXCSR and control
  * word are live in the host's while c->fpu_live; fpu_park() saves them to
- * c->xsave, fpu_unpark() loads them.  With SOFT_FPU_EAGER (sanitizer builds, and
- * -o soft.fpu=eager) each thunk call loads and saves around itself.
+ * c->xsave, fpu_unpark() loads them.  With SOFT_FPU_EAGER (sanitizer builds) or
+ * after fpu_set_eager(true) each thunk call loads and saves around itself.
+ *
+ * c->xsave is the XSAVE64 image, standard format, valid while !c->fpu_live: every
+ * component's data is written whatever XSTATE_BV says, the x87 pointer fields are
+ * zero (the guest's are c->fpu_ip and its neighbours).  Whoever changes the
+ * data of a component sets its XSTATE_BV bit.
  */
 #ifndef ENGINE_SOFT_FPU_H
 #define ENGINE_SOFT_FPU_H
@@ -45,7 +50,12 @@ bool fpu_decode(struct soft_cpu *c, const struct ZydisDecodedInstruction_ *zi,
     const struct ZydisDecodedOperand_ *ops, const uint8_t *bytes,
     struct insn *i, bool *ret_ends_block);
 
-/* Once per process: thunk memory, SIGFPE handler. 0 or -errno. */
+/*
+ * Thunk memory, SIGFPE handler; before any other function here.  May be called
+ * again.  0 or -errno.
+ */
 int fpu_global_init(void);
+/* For instructions decoded from now on. */
+void fpu_set_eager(bool on);
 
 #endif /* ENGINE_SOFT_FPU_H */

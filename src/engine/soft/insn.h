@@ -66,6 +66,7 @@ static_assert(sizeof(struct insn) == 32, "two to a cache line");
 #define INSN_HASMEM 0x10000000u /* the r/m operand is memory */
 #define INSN_A32   0x08000000u /* effective address size 32 (strings, loops) */
 #define INSN_A16   0x04000000u
+#define INSN_REGCOUNT 0x02000000u /* shift count in CL, bit offset in r1 */
 
 /* Register operand access by byte offset; 32-bit writes zero-extend. */
 #define REG_PTR(c, off, type) ((type *)((uint8_t *)(c) + (off)))

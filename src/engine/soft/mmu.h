@@ -41,7 +41,10 @@ bool mem_probe_write(struct soft_cpu *c, uint64_t la, unsigned int len);
  */
 void *mem_host_ptr(
     struct soft_cpu *c, uint64_t la, unsigned int len, unsigned int acc);
-/* Call after storing len bytes through mem_host_ptr(..., ACC_W or ACC_RW). */
+/*
+ * Call after storing len bytes through mem_host_ptr(..., ACC_W or ACC_RW), with
+ * the same la, and before the next but one writable pointer is asked for.
+ */
 void mem_wrote(struct soft_cpu *c, uint64_t la, unsigned int len);
 
 /*
@@ -62,13 +65,25 @@ bool mmu_translate_debug(struct soft_cpu *c, uint64_t la, uint64_t *ret_gpa);
 /* CR3/CR0/CR4 were loaded in PAE mode: read the PDPTEs; false: #GP(0). */
 bool mmu_load_pdptes(struct soft_cpu *c, uint64_t cr3);
 
-/* --- TLB maintenance; each bumps c->map_gen (the jump cache's tag) ---------- */
+/*
+ * --- TLB maintenance -----------------------------------------------------------
+ *
+ * The flushes bump c->map_gen (the jump cache's tag).  Permissions are cached
+ * as judged under CR0.WP, CR4.{PGE,SMEP,SMAP,PSE,PAE} and EFER.NXE: whoever
+ * changes one of them, or CR0.PG, calls tlb_flush_all().  A fresh soft_cpu needs
+ * one tlb_flush_all() before its first access.
+ */
 
 void tlb_flush_all(struct soft_cpu *c);	      /* global pages too */
 void tlb_flush_nonglobal(struct soft_cpu *c); /* MOV to CR3 */
 void tlb_flush_page(struct soft_cpu *c, uint64_t la); /* INVLPG: any page size */
-/* Drop write permission everywhere; another vCPU marked a code page. */
+/*
+ * Drop write permission everywhere; another vCPU marked a code page.  No
+ * mapping changes, so map_gen stays.
+ */
 void tlb_drop_writable(struct soft_cpu *c);
+/* The same for the one page of RAM at `off`, whatever its linear addresses. */
+void tlb_drop_writable_page(struct soft_cpu *c, uint64_t off);
 
 /* --- fast paths ------------------------------------------------------------- */
 
@@ -140,6 +155,23 @@ tlb_write_ptr(const struct soft_cpu *c, uint64_t la, unsigned int size)
 				return;                                  \
 		}                                                        \
 	} while (0)
+
+/*
+ * Locked accesses that are no single host atomic (page-crossing, MMIO) exclude
+ * each other machine-wide.
+ */
+static inline void
+split_lock(struct soft_cpu *c)
+{
+	while (__atomic_exchange_n(&c->vm->split_lock, 1, __ATOMIC_ACQUIRE))
+		__builtin_ia32_pause();
+}
+
+static inline void
+split_unlock(struct soft_cpu *c)
+{
+	__atomic_store_n(&c->vm->split_lock, 0, __ATOMIC_RELEASE);
+}
 
 /*
  * After a STORE that may have hit code of the running block: the instruction

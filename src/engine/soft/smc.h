@@ -36,7 +36,11 @@ const uint32_t *smc_gen(const struct soft_vm *vm, uint64_t off);
  * Returns the generation to record.
  */
 uint32_t smc_begin_decode(struct soft_cpu *c, uint64_t off, unsigned int len);
-/* No vCPU can hold a write tag to the page any more. */
+/*
+ * No vCPU can hold a write tag to the page any more.  Only bytes read *after* a
+ * true answer may be trusted: ask between smc_begin_decode() and reading, or
+ * compare once more after the first true answer.
+ */
 bool smc_certain(struct soft_cpu *c, uint64_t off);
 bool smc_is_code(const struct soft_vm *vm, uint64_t off);
 

@@ -1,0 +1,51 @@
+# Front door: everything is built and tested by Meson and Ninja in $(BUILD).
+# `make run` and `make check` need nothing but a fresh checkout.
+BUILD ?= build
+MESON ?= meson
+NEED  := sh tools/need.sh
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+# A Debian kernel and a small root file system, made from Debian's packages.
+run: need-run all
+	@sh tools/guest.sh $(BUILD)/guest
+	@sh tools/run.sh $(BUILD)
+
+check: need-check all
+	@sh tools/guest.sh $(BUILD)/guest
+	@sh tools/check.sh $(BUILD)
+
+bench: need-bench all
+	@sh tools/guest.sh $(BUILD)/guest
+	@sh bench/boot.sh $(BUILD)
+	@sh bench/mips.sh $(BUILD)
+
+# Random instructions, natively and in the engine, for SECONDS (default 60).
+fuzz-cpu: need-check all
+	@$(BUILD)/tests/cpu/fuzz_cpu --seconds $(or $(SECONDS_),60)
+
+# The libFuzzer targets, each for 60 seconds; needs clang.
+fuzz: need-fuzz
+	@sh tools/fuzz.sh $(BUILD)-fuzz
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+lint: all
+	@$(MESON) test -C $(BUILD) --suite lint --print-errorlogs
+
+install: all
+	@$(MESON) install -C $(BUILD)
+
+clean:
+	@rm -rf $(BUILD) $(BUILD)-fuzz $(BUILD)-asan $(BUILD)-tsan
+
+$(BUILD)/build.ninja:
+	@$(NEED) build
+	@$(MESON) setup $(BUILD) >/dev/null
+
+need-%:
+	@$(NEED) $*
+
+.PHONY: all run check bench fuzz fuzz-cpu format lint install clean

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * irqchip.c - the PC's interrupt controllers put together: local APICs, one
+ * I/O APIC, the 8259 pair, and the wires and messages between them.
+ *
+ *	gsi 0 ------+--> 8259 IRQ 0        8259 INT --+--> LINT0 of every APIC
+ *	            `--> I/O APIC pin 2               `--> I/O APIC pin 0
+ *	gsi 1, 3-15 +--> 8259 IRQ n
+ *	            `--> I/O APIC pin n
+ *	gsi 16-23 -----> I/O APIC pin n
+ *	gsi 2: nothing; it would be the 8259s' cascade and IRQ 0's pin
+ *
+ * The MP table and the MADT say the same.  Devices' threads, vCPU threads and
+ * the event thread meet here; locks are taken in the order 8259 pair, I/O
+ * APIC, and delivery to a local APIC needs none.
+ */
+#include "irqchip.h"
+
+#include <chip/chips.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <util/log.h>
+#include <util/util.h>
+#include <vmm/bus.h>
+#include <vmm/chip.h>
+#include <vmm/irq.h>
+#include <vmm/vcpu.h>
+
+#include "i8259.h"
+#include "ioapic.h"
+#include "lapic.h"
+
+#define GSI_TIMER   0u
+#define GSI_CASCADE 2u
+#define GSI_ISA_END 16u
+#define PIN_EXTINT  0u
+#define PIN_TIMER   2u
+
+struct irqchip {
+	struct vmctx *ctx;
+	uint32_t extint;      /* atomic: the 8259s' INT */
+	uint32_t lowest_next; /* atomic: where arbitration starts */
+	unsigned int nlapics;
+	struct lapic *lapic[VM_MAXCPU];
+	struct ioapic *ioapic;
+	struct i8259 *pic;
+};
+
+/* --- the APIC bus ----------------------------------------------------- */
+
+/*
+ * The lowest processor priority wins; among equals the next in turn, so that
+ * idle processors share the work (SDM 3A 10.6.2.4 leaves it open).
+ */
+static struct lapic *
+irqchip_arbitrate(struct irqchip *chip, const struct apic_msg *m)
+{
+	unsigned int start =
+	    __atomic_load_n(&chip->lowest_next, __ATOMIC_RELAXED);
+	struct lapic *best = NULL;
+
+	for (unsigned int i = 0; i < chip->nlapics; i++) {
+		struct lapic *l = chip->lapic[(start + i) % chip->nlapics];
+
+		if (!lapic_accepts(l) || !lapic_matches(l, m))
+			continue;
+		if (best == NULL || reg_get(&l->ppr) < reg_get(&best->ppr))
+			best = l;
+	}
+	if (best != NULL)
+		__atomic_store_n(
+		    &chip->lowest_next, best->id + 1, __ATOMIC_RELAXED);
+	return best;
+}
+
+unsigned int
+irqchip_send(struct irqchip *chip, const struct apic_msg *m)
+{
+	unsigned int taken = 0;
+
+	if (m->mode == APIC_DLM_LOWEST) {
+		struct lapic *l = irqchip_arbitrate(chip, m);
+
+		return l != NULL && lapic_receive(l, m) ? 1 : 0;
+	}
+	if (!m->logical && !m->broadcast) /* APIC ids are vCPU numbers */
+		return m->dest < chip->nlapics &&
+			       lapic_receive(chip->lapic[m->dest], m)
+			   ? 1
+			   : 0;
+	for (unsigned int i = 0; i < chip->nlapics; i++)
+		if (lapic_matches(chip->lapic[i], m) &&
+		    lapic_receive(chip->lapic[i], m))
+			taken++;
+	return taken;
+}
+
+void
+irqchip_send_all(
+    struct irqchip *chip, const struct apic_msg *m, const struct lapic *except)
+{
+	for (unsigned int i = 0; i < chip->nlapics; i++)
+		if (chip->lapic[i] != except)
+			lapic_receive(chip->lapic[i], m);
+}
+
+void
+irqchip_eoi(struct irqchip *chip, uint8_t vector)
+{
+	ioapic_eoi(chip->ioapic, vector);
+}
+
+void
+irqchip_retry(struct irqchip *chip)
+{
+	ioapic_retry(chip->ioapic);
+}
+
+/* --- the 8259s' INT --------------------------------------------------- */
+
+bool
+irqchip_extint(const struct irqchip *chip)
+{
+	return __atomic_load_n(&chip->extint, __ATOMIC_RELAXED) != 0;
+}
+
+int
+irqchip_extint_peek(struct irqchip *chip)
+{
+	return i8259_peek(chip->pic);
+}
+
+uint8_t
+irqchip_extint_ack(struct irqchip *chip)
+{
+	return i8259_inta(chip->pic);
+}
+
+/* The pair's lock is held. */
+static void
+irqchip_int_changed(void *arg, bool level)
+{
+	struct irqchip *chip = arg;
+
+	__atomic_store_n(&chip->extint, level, __ATOMIC_SEQ_CST);
+	for (unsigned int i = 0; i < chip->nlapics; i++)
+		lapic_lint(chip->lapic[i], LAPIC_LVT_LINT0, level);
+	if (chip->ioapic != NULL)
+		ioapic_set_pin(chip->ioapic, PIN_EXTINT, level);
+}
+
+/* --- lines and messages from devices ---------------------------------- */
+
+static void
+irqchip_set_gsi(void *arg, unsigned int gsi, bool level)
+{
+	struct irqchip *chip = arg;
+
+	if (gsi >= IRQ_NGSI || gsi == GSI_CASCADE)
+		return;
+	if (gsi < GSI_ISA_END)
+		i8259_set_irq(chip->pic, gsi, level);
+	ioapic_set_pin(chip->ioapic, gsi == GSI_TIMER ? PIN_TIMER : gsi, level);
+}
+
+/* SDM 3A 10.11. */
+#define MSI_ADDR_BASE	 0xfee00000ull
+#define MSI_ADDR_MASK	 (~0xfffffull)
+#define MSI_ADDR_DEST(a) ((uint32_t)((a) >> 12) & 0xff)
+#define MSI_ADDR_RH	 BIT64(3)
+#define MSI_ADDR_DM	 BIT64(2)
+#define MSI_DATA_ASSERT	 BIT(14)
+#define MSI_DATA_LEVEL	 BIT(15)
+
+static int
+irqchip_msi(void *arg, uint64_t addr, uint32_t data)
+{
+	struct irqchip *chip = arg;
+	struct apic_msg m = {
+		.dest = MSI_ADDR_DEST(addr),
+		.mode = APIC_DLM(data),
+		.vector = data & 0xff,
+		.logical = (addr & MSI_ADDR_DM) != 0,
+		.broadcast = MSI_ADDR_DEST(addr) == XAPIC_BROADCAST,
+	};
+
+	if ((addr & MSI_ADDR_MASK) != MSI_ADDR_BASE)
+		return -EINVAL;
+	/* 011b and 110b are reserved in message data. */
+	if (m.mode == APIC_DLM_RESERVED || m.mode == APIC_DLM_SIPI)
+		return 0;
+	if ((data & MSI_DATA_LEVEL) != 0 && (data & MSI_DATA_ASSERT) == 0)
+		return 0; /* a level's end; nobody keeps levels of messages */
+	m.level = (data & MSI_DATA_LEVEL) != 0 && m.mode <= APIC_DLM_LOWEST;
+	if ((addr & MSI_ADDR_RH) != 0 && m.mode == APIC_DLM_FIXED)
+		m.mode = APIC_DLM_LOWEST;
+	irqchip_send(chip, &m);
+	return 0;
+}
+
+static const struct irqchip_ops irqchip_ops = {
+	.set_gsi = irqchip_set_gsi,
+	.msi = irqchip_msi,
+};
+
+/* SDM table 10-1's sources, numbered like bhyve's APIC_LVT_x. */
+int
+irqchip_local_irq(struct irqchip *chip, int vcpu, enum apic_lvt_source source)
+{
+	static const enum lapic_lvt lvt_table[] = {
+		[APIC_LVT_SOURCE_LINT0] = LAPIC_LVT_LINT0,
+		[APIC_LVT_SOURCE_LINT1] = LAPIC_LVT_LINT1,
+		[APIC_LVT_SOURCE_PMC] = LAPIC_LVT_PERF,
+		[APIC_LVT_SOURCE_THERMAL] = LAPIC_LVT_THERMAL,
+		[APIC_LVT_SOURCE_CMCI] = LAPIC_LVT_CMCI,
+	};
+	struct lapic *l;
+
+	if ((unsigned int)source >= ARRAY_LEN(lvt_table) || vcpu < 0 ||
+	    (unsigned int)vcpu >= chip->nlapics)
+		return -EINVAL;
+	l = chip->lapic[vcpu];
+	if (source <= APIC_LVT_SOURCE_LINT1)
+		lapic_lint(l, lvt_table[source], true);
+	else
+		lapic_lvt_fire(l, lvt_table[source]);
+	return 0;
+}
+
+/* --- life cycle ------------------------------------------------------- */
+
+static void
+irqchip_reset(void *arg)
+{
+	struct irqchip *chip = arg;
+
+	__atomic_store_n(&chip->lowest_next, 0, __ATOMIC_RELAXED);
+}
+
+/* Nothing of its own that a guest could see. */
+static void
+irqchip_snapshot(void *arg, struct snap *s)
+{
+}
+
+/* The parts are gone: chips end in reverse order. */
+static void
+irqchip_fini(void *arg)
+{
+	struct irqchip *chip = arg;
+
+	irq_set_chip(chip->ctx, NULL, NULL);
+	bus_mmio_unregister(chip->ctx, LAPIC_MMIO_BASE, LAPIC_MMIO_SIZE);
+	free(chip);
+}
+
+static const struct chip_ops irqchip_chip_ops = {
+	.name = "irqchip",
+	.reset = irqchip_reset,
+	.snapshot = irqchip_snapshot,
+	.fini = irqchip_fini,
+};
+
+static int
+irqchip_create_lapics(struct irqchip *chip, bool x2apic)
+{
+	unsigned int ncpus = vm_ncpus(chip->ctx);
+
+	for (unsigned int i = 0; i < ncpus; i++) {
+		struct vcpu *vcpu = vm_vcpu_get(chip->ctx, i);
+
+		if (vcpu == NULL)
+			return -EINVAL;
+		chip->lapic[i] = lapic_create(chip, vcpu, x2apic);
+		chip->nlapics = i + 1;
+	}
+	return 0;
+}
+
+/*
+ * MSRs last: a registered MSR stays.  That does no harm, its handlers find
+ * the APIC by the vCPU and say #GP where there is none.
+ */
+static int
+irqchip_create_parts(struct irqchip *chip, bool x2apic)
+{
+	int err = irqchip_create_lapics(chip, x2apic);
+
+	if (err == 0)
+		err = ioapic_create(chip->ctx, chip, &chip->ioapic);
+	if (err == 0)
+		err = i8259_create(
+		    chip->ctx, irqchip_int_changed, chip, &chip->pic);
+	if (err == 0)
+		err = lapic_register_msrs(chip->ctx);
+	return err;
+}
+
+static void
+irqchip_destroy_parts(struct irqchip *chip)
+{
+	i8259_destroy(chip->pic);
+	ioapic_destroy(chip->ioapic);
+	for (unsigned int i = 0; i < chip->nlapics; i++)
+		lapic_destroy(chip->lapic[i]);
+}
+
+int
+irqchip_create(struct vmctx *ctx, bool x2apic, struct irqchip **ret_chip)
+{
+	struct irqchip *chip = xcalloc(1, sizeof(*chip));
+	int err;
+
+	chip->ctx = ctx;
+	err = bus_mmio_register(ctx, &(struct mmio_range){ .name = "lapic",
+					 .base = LAPIC_MMIO_BASE,
+					 .len = LAPIC_MMIO_SIZE,
+					 .fn = lapic_mmio });
+	if (err == 0) {
+		err = irqchip_create_parts(chip, x2apic);
+		if (err != 0) {
+			irqchip_destroy_parts(chip);
+			bus_mmio_unregister(
+			    ctx, LAPIC_MMIO_BASE, LAPIC_MMIO_SIZE);
+		}
+	}
+	if (err != 0) {
+		free(chip);
+		return err;
+	}
+	/* The parts speak to each other through `chip`: it ends last. */
+	chip_add(ctx, &irqchip_chip_ops, chip, NULL);
+	for (unsigned int i = 0; i < chip->nlapics; i++)
+		lapic_chip_add(chip->lapic[i]);
+	ioapic_chip_add(chip->ioapic);
+	i8259_chip_add(chip->pic);
+	irq_set_chip(ctx, &irqchip_ops, chip);
+	*ret_chip = chip;
+	return 0;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine.c - the software CPU as an engine (vmm/engine.h).  Ordinary C.
+ */
+#include "run.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <vmm/engine.h>
+
+#include "block.h"
+#include "decode.h"
+#include "fpu.h"
+#include "mmu.h"
+#include "smc.h"
+#include "sys.h"
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int once_err;
+
+static void
+global_init(void)
+{
+	decode_global_init();
+	once_err = fpu_global_init();
+}
+
+static struct soft_cpu *
+soft(struct vcpu *vcpu)
+{
+	return vcpu_engine_state(vcpu);
+}
+
+static int
+soft_probe(char *why, size_t why_len)
+{
+	(void)snprintf(why, why_len, "runs everywhere");
+	return 0;
+}
+
+static int
+soft_vm_create(struct vmctx *ctx)
+{
+	struct soft_vm *vm;
+	int err;
+
+	pthread_once(&once, global_init);
+	if (once_err != 0)
+		return once_err;
+	vm = calloc(1, sizeof(*vm));
+	if (vm == NULL)
+		return -ENOMEM;
+	vm->ctx = ctx;
+	vm->ram = vm_ram(ctx);
+	err = cpuid_create(vm);
+	if (err != 0) {
+		free(vm);
+		return err;
+	}
+	vm_set_engine_state(ctx, vm);
+	return 0;
+}
+
+static void
+soft_vm_destroy(struct vmctx *ctx)
+{
+	struct soft_vm *vm = vm_engine_state(ctx);
+
+	if (vm == NULL)
+		return;
+	smc_destroy(vm);
+	cpuid_destroy(vm);
+	free(vm);
+	vm_set_engine_state(ctx, NULL);
+}
+
+static int
+soft_mem_setup(struct vmctx *ctx)
+{
+	struct soft_vm *vm = vm_engine_state(ctx);
+
+	vm->ram = vm_ram(ctx);
+	return smc_create(vm);
+}
+
+static void
+soft_mem_written(struct vmctx *ctx, uint64_t gpa, size_t len)
+{
+	struct soft_vm *vm = vm_engine_state(ctx);
+	uint64_t off = vm_ram_offset(vm->ram, gpa);
+
+	if (off != UINT64_MAX && vm->smc != NULL)
+		smc_wrote(vm, NULL, off, len);
+}
+
+/* --- vCPUs ---------------------------------------------------------------------- */
+
+static int
+soft_vcpu_create(struct vcpu *vcpu)
+{
+	struct soft_vm *vm = vm_engine_state(vcpu_vm(vcpu));
+	struct soft_cpu *c;
+	int err;
+
+	c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (c == MAP_FAILED)
+		return -ENOMEM;
+	c->vm = vm;
+	c->vcpu = vcpu;
+	c->ctx = vm->ctx;
+	c->ram = vm->ram;
+	c->id = (unsigned int)vcpu_id(vcpu);
+	c->events = vcpu_events(vcpu);
+	c->stats = vcpu_stats(vcpu);
+	c->tlb = &c->view[VIEW_KERN];
+	err = block_cache_create(c);
+	if (err != 0) {
+		munmap(c, sizeof(*c));
+		return err;
+	}
+	tlb_flush_all(c);
+	cpu_reset(c, false);
+	vm->cpu[c->id] = c;
+	vcpu_set_engine_state(vcpu, c);
+	return 0;
+}
+
+static void
+soft_vcpu_destroy(struct vcpu *vcpu)
+{
+	struct soft_cpu *c = soft(vcpu);
+
+	if (c == NULL)
+		return;
+	c->vm->cpu[c->id] = NULL;
+	block_cache_destroy(c);
+	munmap(c, sizeof(*c));
+	vcpu_set_engine_state(vcpu, NULL);
+}
+
+static int
+soft_vcpu_reset(struct vcpu *vcpu)
+{
+	struct soft_cpu *c = soft(vcpu);
+
+	c->exc.pending = false;
+	c->nmi_pending = c->halted = c->wait_sipi = false;
+	cpu_reset(c, false);
+	block_cache_flush(c);
+	return 0;
+}
+
+static int
+soft_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
+{
+	struct soft_cpu *c = soft(vcpu);
+
+	c->ram = c->vm->ram;
+	soft_run(c);
+	*exit = c->exit;
+	return 0;
+}
+
+/* The event word is polled at every block. */
+static void
+soft_vcpu_kick(struct vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
+static int
+soft_get_reg_op(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t *ret_val)
+{
+	return soft_get_reg(soft(vcpu), reg, ret_val);
+}
+
+static int
+soft_set_reg_op(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t val)
+{
+	return soft_set_reg(soft(vcpu), reg, val);
+}
+
+static int
+soft_get_desc_op(
+    struct vcpu *vcpu, enum vm_reg_name reg, struct seg_desc *ret)
+{
+	return soft_get_desc(soft(vcpu), reg, ret);
+}
+
+static int
+soft_set_desc_op(
+    struct vcpu *vcpu, enum vm_reg_name reg, const struct seg_desc *d)
+{
+	return soft_set_desc(soft(vcpu), reg, d);
+}
+
+static int
+soft_get_cap(struct vcpu *vcpu, enum vm_cap_type cap, int *ret_val)
+{
+	switch (cap) {
+	case VM_CAP_HALT_EXIT:
+	case VM_CAP_MTRAP_EXIT:
+	case VM_CAP_PAUSE_EXIT:
+	case VM_CAP_BPT_EXIT:
+		*ret_val = soft(vcpu)->cap[cap];
+		return 0;
+	case VM_CAP_UNRESTRICTED_GUEST:
+	case VM_CAP_ENABLE_INVPCID:
+		*ret_val = 1; /* always on */
+		return 0;
+	default:
+		return -ENOTSUP;
+	}
+}
+
+static int
+soft_set_cap(struct vcpu *vcpu, enum vm_cap_type cap, int val)
+{
+	switch (cap) {
+	case VM_CAP_HALT_EXIT:
+	case VM_CAP_MTRAP_EXIT:
+	case VM_CAP_PAUSE_EXIT:
+	case VM_CAP_BPT_EXIT:
+		soft(vcpu)->cap[cap] = val != 0;
+		cpu_update_mode(soft(vcpu));
+		return 0;
+	case VM_CAP_UNRESTRICTED_GUEST:
+	case VM_CAP_ENABLE_INVPCID:
+		return val != 0 ? 0 : -ENOTSUP;
+	default:
+		return -ENOTSUP;
+	}
+}
+
+static int
+soft_restart_insn(struct vcpu *vcpu)
+{
+	struct soft_cpu *c = soft(vcpu);
+
+	c->rip = c->exit.rip;
+	return 0;
+}
+
+static int
+soft_inject(struct vcpu *vcpu, int vector, bool has_errcode, uint32_t errcode,
+    bool restart)
+{
+	struct soft_cpu *c = soft(vcpu);
+
+	if (c->exc.pending)
+		return -EBUSY;
+	if (restart)
+		c->rip = c->exit.rip;
+	c->halted = false;
+	c->exc = (struct soft_exc){ .pending = true,
+		.has_err = has_errcode,
+		.vector = (uint8_t)vector,
+		.err = errcode };
+	return 0;
+}
+
+static int
+soft_gla2gpa(struct vcpu *vcpu, uint64_t gla, uint64_t *ret_gpa)
+{
+	return mmu_translate_debug(soft(vcpu), gla, ret_gpa) ? 0 : -EFAULT;
+}
+
+extern const struct vm_engine_ops soft_engine_ops;
+const struct vm_engine_ops soft_engine_ops = {
+	.name = "soft",
+	.summary = "software x86-64 CPU, works on any x86-64 Linux",
+	.probe = soft_probe,
+	.vm_create = soft_vm_create,
+	.vm_destroy = soft_vm_destroy,
+	.mem_setup = soft_mem_setup,
+	.mem_written = soft_mem_written,
+	.vcpu_create = soft_vcpu_create,
+	.vcpu_destroy = soft_vcpu_destroy,
+	.vcpu_reset = soft_vcpu_reset,
+	.vcpu_run = soft_vcpu_run,
+	.vcpu_kick = soft_vcpu_kick,
+	.get_reg = soft_get_reg_op,
+	.set_reg = soft_set_reg_op,
+	.get_desc = soft_get_desc_op,
+	.set_desc = soft_set_desc_op,
+	.get_cap = soft_get_cap,
+	.set_cap = soft_set_cap,
+	.inject = soft_inject,
+	.restart_insn = soft_restart_insn,
+	.gla2gpa = soft_gla2gpa,
+};

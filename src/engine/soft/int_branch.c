@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * int_branch.c - near branches, and how one block leads to the next.
+ *
+ * A branch within its page chains straight into the target's block through the
+ * block's link; others look in the jump cache; what is not there, and any event
+ * that waits, goes back to the run loop with c->rip at the target.
+ */
+#include "int_ops.h"
+
+#include "block.h"
+#include "int_macros.h"
+
+#ifdef SOFT_TAILCALLS
+#define ENTER_BLOCK(c, b, target)                         \
+	do {                                              \
+		(c)->blk = (b);                           \
+		(c)->insns += (b)->n;                     \
+		return (b)->insns->fn((c), (b)->insns, (target)); \
+	} while (0)
+#else
+#define ENTER_BLOCK(c, b, target) \
+	do {                      \
+		(c)->rip = (target); \
+		return;           \
+	} while (0)
+#endif
+
+static inline bool
+may_chain(const struct soft_cpu *c)
+{
+	return __atomic_load_n(c->events, __ATOMIC_RELAXED) == 0;
+}
+
+/*
+ * Legacy modes: the target is truncated to the operand size and must lie within
+ * the CS limit; 64-bit mode: canonical.  #GP(0) is on the branch itself.
+ */
+static inline uint64_t
+branch_target(const struct insn *i, uint64_t target)
+{
+	if (i->opsize == 8)
+		return target;
+	return i->opsize == 4 ? (uint32_t)target : (uint16_t)target;
+}
+
+static inline bool
+target_ok(const struct soft_cpu *c, uint64_t target)
+{
+	if (likely(c->mode & MODE_64))
+		return cpu_is_canonical(target);
+	return target <= c->seg[SEG_CS].limit;
+}
+
+/* Look the target up and go there; the linear page may differ. */
+static inline void
+chain_indirect(struct soft_cpu *c, uint64_t target)
+{
+	struct block *b;
+
+	if (likely(may_chain(c)) && (c->mode & (MODE_64 | MODE_ONE)) == MODE_64) {
+		b = block_find_fast(c, target);
+		if (likely(b != NULL))
+			ENTER_BLOCK(c, b, target);
+	}
+	c->rip = target;
+}
+
+/* Direct branch that missed its link: find the block and, if allowed, link. */
+static __attribute__((noinline)) void
+chain_miss(struct soft_cpu *c, uint64_t rip, uint64_t target, unsigned int slot)
+{
+	struct block *from = c->blk, *b;
+
+	c->rip = target;
+	if (!may_chain(c) || (c->mode & MODE_ONE))
+		return;
+	b = block_find_fast(c, target);
+	if (b == NULL)
+		return;
+	/* Same page: the link holds whatever maps here later (block.h). */
+	if (((code_linear(c, rip) ^ code_linear(c, target)) & PAGE_MASK_) == 0 &&
+	    !(from->flags & BLOCK_CHECK))
+		from->link[slot] = b;
+	ENTER_BLOCK(c, b, target);
+}
+
+static inline void
+chain_direct(struct soft_cpu *c, uint64_t rip, uint64_t target,
+    unsigned int slot)
+{
+	struct block *b = c->blk->link[slot];
+
+	if (likely(b != NULL) && likely(block_alive(b)) && likely(may_chain(c)))
+		ENTER_BLOCK(c, b, target);
+	return chain_miss(c, rip, target, slot);
+}
+
+void
+op_block_end(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	(void)i;
+	return chain_direct(c, rip, rip, 1);
+}
+
+#define DEF_JCC(cond)                                                        \
+	HANDLER(jcc_##cond)                                                  \
+	{                                                                    \
+		uint64_t next = rip + i->len;                                \
+                                                                             \
+		if (cc_cond(c->cc, cond)) {                                  \
+			next = branch_target(i, next + (uint64_t)i->imm);    \
+			if (unlikely(!target_ok(c, next)))                   \
+				RAISE_GP(c, rip, 0);                         \
+			return chain_direct(c, rip, next, 0);                \
+		}                                                            \
+		return chain_direct(c, rip, next, 1);                        \
+	}
+DEF_JCC(0) DEF_JCC(1) DEF_JCC(2) DEF_JCC(3)
+DEF_JCC(4) DEF_JCC(5) DEF_JCC(6) DEF_JCC(7)
+DEF_JCC(8) DEF_JCC(9) DEF_JCC(10) DEF_JCC(11)
+DEF_JCC(12) DEF_JCC(13) DEF_JCC(14) DEF_JCC(15)
+const insn_fn ops_jcc[16] = { jcc_0, jcc_1, jcc_2, jcc_3, jcc_4, jcc_5, jcc_6,
+	jcc_7, jcc_8, jcc_9, jcc_10, jcc_11, jcc_12, jcc_13, jcc_14, jcc_15 };
+
+void
+op_jmp_rel(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	uint64_t target =
+	    branch_target(i, rip + i->len + (uint64_t)i->imm);
+
+	if (unlikely(!target_ok(c, target)))
+		RAISE_GP(c, rip, 0);
+	return chain_direct(c, rip, target, 0);
+}
+
+/* LOOP LOOPE LOOPNE JCXZ JECXZ JRCXZ: x's low byte says which. */
+enum { LOOPCC_LOOP, LOOPCC_LOOPE, LOOPCC_LOOPNE, LOOPCC_JCXZ };
+
+static bool
+loop_taken(struct soft_cpu *c, const struct insn *i)
+{
+	unsigned int size = i->x & INSN_A16 ? 2 : i->x & INSN_A32 ? 4 : 8;
+	unsigned int kind = i->x & 0xff;
+	uint64_t n = reg_get(c, R_RCX * 8, size);
+
+	if (kind == LOOPCC_JCXZ)
+		return n == 0;
+	reg_set(c, R_RCX * 8, size, --n);
+	if (size < 8)
+		n &= (1ull << (size * 8)) - 1;
+	if (n == 0)
+		return false;
+	if (kind == LOOPCC_LOOP)
+		return true;
+	return cc_cond(c->cc, 4) == (kind == LOOPCC_LOOPE);
+}
+
+void
+op_loopcc(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	uint64_t next = rip + i->len;
+	uint64_t target = branch_target(i, next + (uint64_t)i->imm);
+	uint64_t rcx = c->gpr[R_RCX];
+
+	if (!loop_taken(c, i))
+		return chain_direct(c, rip, next, 1);
+	if (unlikely(!target_ok(c, target))) {
+		c->gpr[R_RCX] = rcx;
+		RAISE_GP(c, rip, 0);
+	}
+	return chain_direct(c, rip, target, 0);
+}
+
+/* --- indirect jumps, calls, returns ------------------------------------------------ */
+
+void
+op_jmp_r(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	uint64_t target = reg_get(c, i->r1, i->opsize);
+
+	if (unlikely(!target_ok(c, target)))
+		RAISE_GP(c, rip, 0);
+	return chain_indirect(c, target);
+}
+
+/* Target from memory, zero-extended; c->mem_val.  False: fault recorded. */
+static bool
+load_target(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	uint64_t la = insn_offset(c, i, rip);
+	const void *p;
+
+	c->rip = rip;
+	if (i->mem & (MEM_SEGBASE | MEM_LEGACY)) {
+		if (!insn_ea_slow(c, i, i->opsize, ACC_R))
+			return false;
+		la = c->ea;
+	}
+	c->acc_seg = MEMSEG(i);
+	p = tlb_read_ptr(c, la, 8);
+	if (likely(p != NULL) && likely(i->opsize == 8)) {
+		c->mem_val = HOST_LD(uint64_t, p);
+		return true;
+	}
+	return mem_read_slow(c, la, i->opsize);
+}
+
+void
+op_jmp_m(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	if (!load_target(c, i, rip))
+		return;
+	if (unlikely(!target_ok(c, c->mem_val)))
+		RAISE_GP(c, rip, 0);
+	return chain_indirect(c, c->mem_val);
+}
+
+/* Push the return address; false: fault recorded, c->rip set. */
+static inline bool
+push_return(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	uint64_t la = c->gpr[R_RSP] - 8;
+	void *p;
+
+	if (likely((c->mode & MODE_64) && i->opsize == 8)) {
+		p = tlb_write_ptr(c, la, 8);
+		if (likely(p != NULL)) {
+			HOST_ST(uint64_t, p, rip + i->len);
+			c->gpr[R_RSP] = la;
+			return true;
+		}
+	}
+	c->rip = rip;
+	return stack_push(c, i->opsize, rip + i->len);
+}
+
+/*
+ * A call to an address that cannot be: the push faults first, as on AMD; only
+ * then #GP(0), with nothing changed.
+ */
+static __attribute__((noinline)) void
+call_bad_target(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	uint64_t sp = c->gpr[R_RSP];
+	uint64_t m = c->mode & MODE_64 ? UINT64_MAX
+	    : c->mode & MODE_SS32      ? UINT32_MAX
+				       : UINT16_MAX;
+
+	c->rip = rip;
+	c->ea = (sp - i->opsize) & m;
+	c->acc_seg = SEG_SS;
+	if (!(c->mode & MODE_64) &&
+	    !seg_linear(c, SEG_SS, c->ea, i->opsize, ACC_W))
+		return;
+	if (mem_probe_write(c, c->ea, i->opsize))
+		cpu_raise_gp(c, 0);
+}
+
+void
+op_call_rel(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	uint64_t target =
+	    branch_target(i, rip + i->len + (uint64_t)i->imm);
+
+	if (unlikely(!target_ok(c, target)))
+		return call_bad_target(c, i, rip);
+	if (unlikely(!push_return(c, i, rip)))
+		return;
+	if (unlikely(c->smc_hit)) {
+		c->rip = target;
+		return;
+	}
+	return chain_direct(c, rip, target, 0);
+}
+
+void
+op_call_r(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	uint64_t target = reg_get(c, i->r1, i->opsize);
+
+	if (unlikely(!target_ok(c, target)))
+		return call_bad_target(c, i, rip);
+	if (unlikely(!push_return(c, i, rip)))
+		return;
+	return chain_indirect(c, target);
+}
+
+void
+op_call_m(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	uint64_t target;
+
+	if (!load_target(c, i, rip))
+		return;
+	target = c->mem_val;
+	if (unlikely(!target_ok(c, target)))
+		return call_bad_target(c, i, rip);
+	if (unlikely(!push_return(c, i, rip)))
+		return;
+	return chain_indirect(c, target);
+}
+
+void
+op_ret(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	uint64_t target, rsp = c->gpr[R_RSP];
+	const void *p;
+
+	if (likely((c->mode & MODE_64) && i->opsize == 8)) {
+		p = tlb_read_ptr(c, rsp, 8);
+		if (likely(p != NULL)) {
+			target = HOST_LD(uint64_t, p);
+			if (unlikely(!cpu_is_canonical(target)))
+				RAISE_GP(c, rip, 0);
+			c->gpr[R_RSP] = rsp + 8 + (uint64_t)i->imm;
+			return chain_indirect(c, target);
+		}
+	}
+	c->rip = rip;
+	if (!stack_peek(c, i->opsize, 0))
+		return;
+	target = c->mem_val;
+	if (unlikely(!target_ok(c, target)))
+		RAISE_GP(c, rip, 0);
+	stack_adjust(c, (int64_t)i->opsize + i->imm);
+	return chain_indirect(c, target);
+}

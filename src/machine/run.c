@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * run.c - running the PC to its end, and what the program's status says of it
+ * (ref/bhyve.md 1.2 and 4.1: 0 reset, 1 powered off, 2 halted, 3 triple fault,
+ * 4 error).
+ *
+ * A reset ends the program, because scripts around bhyve loop on status 0;
+ * restart_on_reset=true starts the guest again in place.
+ */
+#include "machine_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include <conf/conf.h>
+#include <util/log.h>
+
+#define STATUS_ERROR 4
+
+/* As power-on leaves it, with tables and kernel in place.  False: logged. */
+static bool
+run_restart(struct machine *m)
+{
+	char why[600] = "";
+	struct machine_err e = {
+		.conf = m->conf,
+		.buf = why,
+		.len = sizeof(why),
+	};
+
+	if (vm_reinit(m->ctx) != 0) {
+		log_error("restart: %s", strerror(errno));
+		return false;
+	}
+	if (machine_load(m, &e) != 0) {
+		log_error("restart: %s", why);
+		return false;
+	}
+	m->stop_asked = false;
+	return true;
+}
+
+static int
+run_until_end(struct machine *m)
+{
+	bool restart = conf_get_bool(m->conf, "restart_on_reset");
+	enum vm_suspend_how how;
+
+	for (;;) {
+		if (vm_run_all(m->ctx, &m->opts, &how) != 0)
+			return STATUS_ERROR;
+		if (how != VM_SUSPEND_RESET || !restart)
+			return vm_exit_status(how);
+		if (!run_restart(m))
+			return STATUS_ERROR;
+	}
+}
+
+int
+machine_run(struct machine *m)
+{
+	int status;
+
+	machine_console_start(m);
+	status = run_until_end(m);
+	machine_console_fini(m);
+	if (conf_get_bool(m->conf, "stats"))
+		vm_print_stats(m->ctx, stderr);
+	return status;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bus_pio.c - I/O ports (ref/bhyve.md 1.7, 1.17): who owns which, and the call.
+ *
+ * Any vCPU looks a port up without a lock while others register and
+ * unregister.  A port's table entry points to a slot; slots are recycled but
+ * not freed before the machine is, and each carries a sequence number that is
+ * odd while the slot changes, so a reader copies the range out and then knows
+ * whether the copy is whole.  The number of slots is that of ranges which ever
+ * existed at the same time, whatever the guest does with its BARs.
+ */
+#include "vm_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <util/log.h>
+
+struct pio_slot {
+	uint32_t seq;	    /* atomic; odd: being changed */
+	struct pio_range r; /* members atomic; seq says whether they belong */
+	struct pio_slot *next_free;
+	struct pio_slot *next_all;
+};
+
+void
+bus_pio_init(struct bus_pio *pio)
+{
+	lock_init(&pio->lock);
+	pio->port = xcalloc(PIO_NPORTS, sizeof(pio->port[0]));
+}
+
+void
+bus_pio_fini(struct bus_pio *pio)
+{
+	while (pio->all != NULL) {
+		struct pio_slot *slot = pio->all;
+
+		pio->all = slot->next_all;
+		free(slot);
+	}
+	free(pio->port);
+	lock_fini(&pio->lock);
+}
+
+/*
+ * Writer's half of the sequence lock.  Each store releases the odd number
+ * before it; pairs with the acquiring loads of slot_read().
+ */
+static void
+slot_write(struct pio_slot *slot, const struct pio_range *r)
+{
+	uint32_t seq = slot->seq;
+
+	__atomic_store_n(&slot->seq, seq + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->r.name, r->name, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->r.port, r->port, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->r.len, r->len, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->r.fn, r->fn, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->r.arg, r->arg, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->r.lock, r->lock, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->seq, seq + 2, __ATOMIC_RELEASE);
+}
+
+/* False: the slot changed meanwhile. */
+static bool
+slot_read(const struct pio_slot *slot, struct pio_range *r)
+{
+	uint32_t seq = __atomic_load_n(&slot->seq, __ATOMIC_ACQUIRE);
+
+	r->name = __atomic_load_n(&slot->r.name, __ATOMIC_ACQUIRE);
+	r->port = __atomic_load_n(&slot->r.port, __ATOMIC_ACQUIRE);
+	r->len = __atomic_load_n(&slot->r.len, __ATOMIC_ACQUIRE);
+	r->fn = __atomic_load_n(&slot->r.fn, __ATOMIC_ACQUIRE);
+	r->arg = __atomic_load_n(&slot->r.arg, __ATOMIC_ACQUIRE);
+	r->lock = __atomic_load_n(&slot->r.lock, __ATOMIC_ACQUIRE);
+	return (seq & 1) == 0 &&
+	       __atomic_load_n(&slot->seq, __ATOMIC_RELAXED) == seq;
+}
+
+static struct pio_slot *
+slot_get_locked(struct bus_pio *pio)
+{
+	struct pio_slot *slot = pio->free;
+
+	if (slot != NULL) {
+		pio->free = slot->next_free;
+		return slot;
+	}
+	slot = xcalloc(1, sizeof(*slot));
+	slot->next_all = pio->all;
+	pio->all = slot;
+	return slot;
+}
+
+static int
+pio_insert_locked(struct bus_pio *pio, const struct pio_range *r)
+{
+	struct pio_slot *slot;
+
+	for (uint32_t i = 0; i < r->len; i++)
+		if (pio->port[r->port + i] != NULL)
+			return -EEXIST;
+	slot = slot_get_locked(pio);
+	slot_write(slot, r);
+	for (uint32_t i = 0; i < r->len; i++)
+		__atomic_store_n(
+		    &pio->port[r->port + i], slot, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int
+bus_pio_register(struct vmctx *ctx, const struct pio_range *r)
+{
+	struct bus_pio *pio = &ctx->pio;
+	int err;
+
+	if (r->len == 0 || !range_ok(r->port, r->len, PIO_NPORTS) ||
+	    r->fn == NULL)
+		return -EINVAL;
+	lock_acquire(&pio->lock);
+	err = pio_insert_locked(pio, r);
+	lock_release(&pio->lock);
+	return err;
+}
+
+static int
+pio_remove_locked(struct bus_pio *pio, uint16_t port, uint32_t len)
+{
+	struct pio_slot *slot = pio->port[port];
+
+	if (slot == NULL || slot->r.port != port || slot->r.len != len)
+		return -ENOENT;
+	for (uint32_t i = 0; i < len; i++)
+		__atomic_store_n(&pio->port[port + i], NULL, __ATOMIC_RELEASE);
+	slot->next_free = pio->free;
+	pio->free = slot;
+	return 0;
+}
+
+int
+bus_pio_unregister(struct vmctx *ctx, uint16_t port, uint32_t len)
+{
+	struct bus_pio *pio = &ctx->pio;
+	int err;
+
+	lock_acquire(&pio->lock);
+	err = pio_remove_locked(pio, port, len);
+	lock_release(&pio->lock);
+	return err;
+}
+
+static bool
+pio_find(const struct bus_pio *pio, uint16_t port, struct pio_range *r)
+{
+	for (;;) {
+		const struct pio_slot *slot =
+		    __atomic_load_n(&pio->port[port], __ATOMIC_ACQUIRE);
+
+		if (slot == NULL)
+			return false;
+		/*
+		 * A slot that was recycled for another range since the table
+		 * was read answers whole, but not for this port.
+		 */
+		if (slot_read(slot, r) && port >= r->port &&
+		    (uint32_t)(port - r->port) < r->len)
+			return true;
+	}
+}
+
+enum bus_result
+bus_pio(struct vcpu *vcpu, bool in, uint16_t port, unsigned int bytes,
+    uint32_t *val)
+{
+	uint32_t mask = bytes >= 4 ? UINT32_MAX : (1u << (8 * bytes)) - 1;
+	struct vmctx *ctx = vcpu->ctx;
+	uint32_t v = in ? mask : *val & mask;
+	struct pio_range r;
+	int err;
+
+	vcpu_stat_add(vcpu->stats, VMSTAT_VMEXIT_COUNT, 1);
+	vcpu_stat_add(vcpu->stats, VMSTAT_VMEXIT_INOUT, 1);
+	if (!pio_find(&ctx->pio, port, &r)) {
+		if (in)
+			*val = mask;
+		return ctx->strict_io ? BUS_UNCLAIMED : BUS_OK;
+	}
+	if (r.lock != NULL)
+		lock_acquire(r.lock);
+	err = r.fn(vcpu, in, port, bytes, &v, r.arg);
+	if (r.lock != NULL)
+		lock_release(r.lock);
+	if (err != 0) {
+		guest_error(r.name, "no %u-byte %s port 0x%04x", bytes,
+		    in ? "read of" : "write to", port);
+		v = mask;
+	}
+	if (in)
+		*val = v & mask;
+	return BUS_OK;
+}

@@ -1,0 +1,283 @@
+#!/usr/bin/env python3
+"""The boot suite: Debian's kernel in the machine, from the outside.
+
+usage: boot.py CASE --bhyve PATH --guest DIR
+
+Each case is a function; it prints what it saw and exits non-zero with a reason
+when the guest or the exit status was not what it must be.  The guest's scripts
+are tools/initramfs/*.
+"""
+import argparse
+import hashlib
+import math
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+BASE = ["-H", "-s", "0,hostbridge", "-s", "31,lpc", "-l", "com1,stdio"]
+# What a healthy kernel never says.  (ERST, GHES and the like are ACPI tables
+# that are absent; they log at a level of their own and are not errors.)
+BAD = [
+    r"\boops\b", r"\bBUG:", r"lockup", r"\bunexpected\b", r"ACPI.*\berror\b",
+    r"ACPI BIOS Error", r"unstable", r"\bWARNING:", r"Call Trace",
+    r"rcu:.*stall", r"general protection", r"segfault", r"spurious",
+    r"hung task", r"MCE:.*error", r"lost.*interrupt",
+]
+
+
+class Failure(Exception):
+    pass
+
+
+def need(cond, why):
+    if not cond:
+        raise Failure(why)
+
+
+class Guest:
+    def __init__(self, opts):
+        self.bhyve = opts.bhyve
+        self.dir = opts.guest
+
+    def args(self, cpus, mem, append, extra=()):
+        return [self.bhyve, "-c", str(cpus), "-m", mem, *BASE, *extra,
+                "--kernel", f"{self.dir}/vmlinuz",
+                "--initrd", f"{self.dir}/initrd.img",
+                "--append", "console=ttyS0 " + append, "boottest"]
+
+    def run(self, cpus, append, mem="512M", timeout=240, extra=()):
+        started = time.monotonic()
+        p = subprocess.run(self.args(cpus, mem, append, extra),
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, timeout=timeout)
+        out = p.stdout.decode("utf-8", "replace").replace("\r", "")
+        err = p.stderr.decode("utf-8", "replace")
+        print(f"-c {cpus} {append!r}: status {p.returncode}, "
+              f"{time.monotonic() - started:.1f} s")
+        return p.returncode, out, err
+
+
+def pattern():
+    return b"".join(b"0123456789abcdef\n" for _ in range(4194304 // 17 + 1))[
+        :4194304]
+
+
+def check_log(log):
+    for line in log.splitlines():
+        for bad in BAD:
+            if re.search(bad, line, re.I) and not harmless(line):
+                raise Failure(f"the kernel's log says: {line.strip()}")
+
+
+def harmless(line):
+    """Lines that match BAD and are no trouble: the boot command line itself,
+    mitigation summaries."""
+    return "Command line:" in line or "spurious 8259A interrupt: IRQ7" in line
+
+
+def shell(g, cpus):
+    """A shell runs the check script; every printed value is known here."""
+    status, out, err = g.run(cpus, "script=check")
+    tail = out[-3000:] + err
+    need("check: done" in out, f"the script did not finish:\n{tail}")
+    need(status == 1, f"status {status}, expected 1 (power-off):\n{tail}")
+    data = pattern()
+    for line in (
+            "uname: Linux x86_64", f"processors: {cpus}", "gzip: same",
+            "sha256: " + hashlib.sha256(data).hexdigest(),
+            "sha512: " + hashlib.sha512(data).hexdigest(),
+            "md5: " + hashlib.md5(data).hexdigest(),
+            f"bc: {pow(2, 256, 1000000007)}",
+            "awk: %.9f" % sum(math.sqrt(i) / i for i in range(1, 20001))):
+        need(line in out, f"missing in the output: {line}\n{out[-6000:]}")
+    need(out.count(f"seq: {20000 * 20001 // 2}") == 4, "parallel sums are wrong")
+    source = re.search(r"clocksource: (\S+)", out)
+    print("clocksource", source and source.group(1))
+    need(source and source.group(1) in ("kvm-clock", "tsc"), "clocksource")
+    log = out.split("dmesg-begin")[1].split("dmesg-end")[0]
+    check_log(log)
+    timers = re.search(r"LOC:((?:\s+\d+)+)", out)
+    need(timers and all(int(n) > 0 for n in timers.group(1).split()),
+         "a processor has had no timer interrupts")
+
+
+def c1(g):
+    shell(g, 1)
+
+
+def c2(g):
+    shell(g, 2)
+
+
+def c4(g):
+    shell(g, 4)
+
+
+def c8(g):
+    shell(g, 8)
+
+
+def reset(g):
+    status, out, err = g.run(1, "quiet script=reboot")
+    need("rebooting" in out, out[-2000:] + err)
+    need(status == 0, f"status {status}, expected 0 (reset)")
+
+
+def halt(g):
+    status, out, err = g.run(2, "quiet script=halt")
+    need("halting" in out, out[-2000:] + err)
+    need(status == 2, f"status {status}, expected 2 (halted)")
+
+
+def panic(g):
+    status, out, err = g.run(1, "script=panic panic=-1")
+    need("Kernel panic" in out, out[-2000:] + err)
+    need(status == 0, f"status {status}, expected 0 (panic=-1 resets)")
+
+
+def triple(g):
+    status, out, err = g.run(1, "quiet script=reboot reboot=t,force")
+    need(status == 3, f"status {status}, expected 3 (triple fault)")
+
+
+def high_memory(g):
+    """RAM on both sides of the PCI hole."""
+    status, out, err = g.run(1, "quiet script=demo", mem="5G")
+    total = re.search(r"MemTotal:\s+(\d+) kB", out)
+    need(total and int(total.group(1)) > 4800000, out[-1500:] + err)
+    need(status == 1, f"status {status}")
+
+
+def tables_off(g):
+    """No ACPI: the MP table carries the machine."""
+    status, out, err = g.run(2, "script=demo acpi=off")
+    need("processors: 2" in out, out[-3000:] + err)
+
+
+def twenty(g):
+    for n in range(20):
+        cpus = (1, 2, 4)[n % 3]
+        status, out, err = g.run(cpus, "quiet script=demo", timeout=120)
+        need(status == 1 and "hello from the guest" in out,
+             f"boot {n + 1} of 20: status {status}\n{out[-3000:]}{err}")
+
+
+# --- the terminal -----------------------------------------------------------------
+
+
+class Terminal:
+    """bhyve on a pseudo-terminal."""
+
+    def __init__(self, args):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ["TERM"] = "vt100"
+            os.execv(args[0], args)
+        self.text = ""
+
+    def expect(self, what, timeout=90):
+        """Wait for a regular expression in what comes from now on."""
+        end = time.monotonic() + timeout
+        while True:
+            m = re.search(what, self.text)
+            if m:
+                self.text = self.text[m.end():]
+                return m
+            left = end - time.monotonic()
+            need(left > 0, f"no {what!r} in:\n{self.text[-2000:]}")
+            if select.select([self.fd], [], [], left)[0]:
+                try:
+                    data = os.read(self.fd, 65536)
+                except OSError:
+                    data = b""
+                need(data, f"ended before {what!r}:\n{self.text[-2000:]}")
+                self.text += data.decode("utf-8", "replace")
+
+    def send(self, data):
+        os.write(self.fd, data)
+
+    def status(self, timeout=30):
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            pid, st = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(st)
+            if select.select([self.fd], [], [], 0.1)[0]:
+                try:
+                    self.text += os.read(self.fd, 65536).decode("utf-8",
+                                                                "replace")
+                except OSError:
+                    time.sleep(0.05)
+        os.kill(self.pid, signal.SIGKILL)
+        raise Failure("did not end")
+
+
+def terminal(g):
+    """Typing, line editing with arrow keys, Ctrl-C into the guest, leaving."""
+    t = Terminal(g.args(1, "256M", "quiet"))
+    t.expect(r"guest# ", 120)
+    t.send(b"echo sum $((20+22))\r")
+    t.expect(r"sum 42\r")
+    t.expect(r"guest# ")
+    t.send(b"echo ac\x1b[Db\r")           # left arrow, then b: "abc"
+    t.expect(r"\nabc\r")
+    t.expect(r"guest# ")
+    t.send(b"\x1b[A\x1b[A\r")             # up twice: the sum again
+    t.expect(r"sum 42\r")
+    t.expect(r"guest# ")
+    t.send(b"sleep 1000\r")
+    time.sleep(1.5)
+    t.send(b"\x03")                       # Ctrl-C reaches the guest
+    t.expect(r"guest# ")
+    t.send(b"echo alive $?\r")
+    t.expect(r"alive 130")
+    t.send(b"\x01h")                      # Ctrl-A h: the list of keys
+    t.expect(r"Ctrl-A x")
+    t.send(b"\x01x")
+    need(t.status() in (0, 1, 4), "Ctrl-A x")
+
+
+def power_button(g):
+    """SIGTERM presses the power button; the shell here ignores it, so that
+    the second one must stop the machine."""
+    t = Terminal(g.args(1, "256M", "quiet"))
+    t.expect(r"guest# ", 120)
+    os.kill(t.pid, signal.SIGTERM)
+    t.expect(r"(?i)power button")
+    os.kill(t.pid, signal.SIGTERM)
+    t.status()
+
+
+CASES = {f.__name__: f for f in (
+    c1, c2, c4, c8, reset, halt, panic, triple, high_memory, tables_off, twenty,
+    terminal, power_button)}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("case", choices=CASES)
+    p.add_argument("--bhyve", required=True)
+    p.add_argument("--guest", required=True)
+    opts = p.parse_args()
+    if not os.path.exists(f"{opts.guest}/vmlinuz"):
+        print(f"no guest in {opts.guest}: run `make check`, or "
+              f"tools/guest.sh {opts.guest}")
+        return 77
+    try:
+        CASES[opts.case](Guest(opts))
+    except Failure as e:
+        print("FAILED:", e)
+        return 1
+    except subprocess.TimeoutExpired as e:
+        print("FAILED: no end within", e.timeout, "s\n",
+              (e.output or b"")[-3000:].decode("utf-8", "replace"))
+        return 1
+    return 0
+
+
+sys.exit(main())

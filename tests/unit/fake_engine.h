@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fake_engine.h - an engine whose "guest" is a C function.
+ *
+ * It keeps registers and counts calls.  By default a vCPU waits for an event
+ * and then does what the contract says about VCPU_EV_STOP.
+ */
+#ifndef TESTS_FAKE_ENGINE_H
+#define TESTS_FAKE_ENGINE_H
+
+#include <vmm/engine.h>
+#include <vmm/vcpu.h>
+#include <vmm/vm.h>
+
+typedef int (*fake_guest)(struct vcpu *, struct vm_exit *);
+
+struct fake_vcpu {
+	uint64_t reg[VM_REG_LAST];
+	struct seg_desc desc[VM_REG_LAST];
+	int cap[VM_CAP_MAX];
+	unsigned int resets, restarts, step; /* step: the guest's own use */
+	int inject_vector;
+	bool inject_restart;
+	_Atomic unsigned int kicks, runs;
+};
+
+struct fake_vm {
+	fake_guest guest;
+	void *arg;	      /* the guest's own use */
+	int mem_setup_err;    /* what mem_setup answers */
+	uint64_t written_gpa; /* last mem_written */
+	size_t written_len;
+	unsigned int vcpus_alive;
+};
+
+extern const struct vm_engine_ops fake_engine;
+extern const struct vm_engine_ops fake_engine_broken; /* vm_create fails */
+extern unsigned int fake_vms_alive;
+
+struct fake_vm *fake_vm(struct vmctx *);
+struct fake_vcpu *fake_vcpu(struct vcpu *);
+/* A machine whose vCPUs run `guest`; never NULL. */
+struct vmctx *fake_vm_new(unsigned int ncpus, fake_guest guest);
+/* What an engine does with VCPU_EV_STOP.  False: it was not set. */
+bool fake_take_stop(struct vcpu *, struct vm_exit *);
+/* Sleeps until there is an event, takes all; the default guest. */
+int fake_idle(struct vcpu *, struct vm_exit *);
+
+#endif /* TESTS_FAKE_ENGINE_H */

@@ -1,0 +1,75 @@
+#!/bin/sh
+# Install what a make target needs and this machine lacks.
+#   need.sh build|run|check|bench|fuzz
+# On Debian and its children by apt (with sudo when not root); elsewhere one
+# line says what to install.  Nothing is asked when nothing is missing.
+set -eu
+
+# command (or file, when it begins with /) : Debian package that has it
+build='gcc:gcc
+make:make
+meson:meson
+ninja:ninja-build
+pkg-config:pkg-config
+python3:python3
+/usr/include/Zydis/Zydis.h:libzydis-dev
+/usr/include/Zycore/Zycore.h:libzycore-dev
+/usr/include/cmocka.h:libcmocka-dev
+/usr/include/md5.h:libmd-dev'
+run='zstd:zstd'
+check='iasl:acpica-tools
+nasm:nasm'
+bench='qemu-system-x86_64:qemu-system-x86'
+fuzz='clang:clang
+/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a:libclang-rt-14-dev'
+
+case ${1-} in
+build) list=$build ;;
+run) list="$build
+$run" ;;
+check) list="$build
+$run
+$check" ;;
+bench) list="$build
+$run
+$bench" ;;
+fuzz) list="$build
+$fuzz" ;;
+*)
+	echo "usage: need.sh build|run|check|bench|fuzz" >&2
+	exit 64
+	;;
+esac
+
+missing=
+for entry in $list; do
+	what=${entry%%:*}
+	case $what in
+	/*) [ -e "$what" ] && continue ;;
+	*) command -v "$what" >/dev/null 2>&1 && continue ;;
+	esac
+	missing="$missing ${entry##*:}"
+done
+[ -z "$missing" ] && exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+	echo "bhyve: please install (Debian's names):$missing" >&2
+	exit 1
+fi
+sudo=
+if [ "$(id -u)" != 0 ]; then
+	if ! command -v sudo >/dev/null 2>&1; then
+		echo "bhyve: as root: apt-get install$missing" >&2
+		exit 1
+	fi
+	sudo=sudo
+fi
+echo "bhyve: installing$missing"
+# Package lists may be absent or old: refresh them once when a name is unknown.
+# shellcheck disable=SC2086
+if ! $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	--no-install-recommends $missing >/dev/null 2>&1; then
+	$sudo apt-get update -qq
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+		--no-install-recommends $missing >/dev/null
+fi

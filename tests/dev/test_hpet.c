@@ -166,7 +166,11 @@ test_one_shot_edge(void **state)
 	assert_int_equal(b.edges[20], 1);
 	assert_false(b.level[20]);
 	assert_int_equal(rd(&b, STA), 0);
+	/* Still the same tick: it matched already. */
+	wr(&b, TCONF(0), ENB | ROUTE(21));
+	wr(&b, TCONF(0), ENB | ROUTE(20));
 	ticks(&b, 100000);
+	assert_int_equal(b.edges[21], 0);
 	assert_int_equal(b.edges[20], 1);
 	/* The counter comes round. */
 	ticks(&b, 0x100000000ull);

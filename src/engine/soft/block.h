@@ -46,7 +46,7 @@ struct block {
 	uint64_t gpa2;
 	struct block *hash_next;
 	const uint8_t *raw; /* the bytes it was decoded from */
-	struct insn insns[]; /* n, and an op_block_end unless the last ends it */
+	struct insn insns[]; /* n, and an op_block_end */
 };
 
 static inline bool

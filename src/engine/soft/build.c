@@ -56,8 +56,8 @@ finish(struct soft_cpu *c, struct builder *bd, uint64_t gpa, uint32_t mode,
 	struct block *b;
 	unsigned int n = bd->n;
 
-	if (!bd->ended)
-		bd->insns[n++] = (struct insn){ .fn = op_block_end };
+	/* Always closed: some that end a block go on when nothing changed. */
+	bd->insns[n++] = (struct insn){ .fn = op_block_end };
 	b = block_alloc(c, n, bd->bytes);
 	b->n = (uint16_t)bd->n;
 	b->bytes = (uint8_t)bd->bytes;

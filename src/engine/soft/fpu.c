@@ -30,13 +30,6 @@ fpu_xcr0_supported(void)
 
 /* --- park and unpark ------------------------------------------------------ */
 
-/* The C library's expectations: all components in their initial state. */
-static const _Alignas(64) struct xsave_area init_state = {
-	.fcw = FCW_INIT,
-	.mxcsr = MXCSR_INIT,
-	.mxcsr_mask = MXCSR_MASK,
-};
-
 static inline void
 host_save(struct xsave_area *x)
 {
@@ -61,13 +54,33 @@ host_load(const struct xsave_area *x)
 		__asm__ volatile("fxrstor64 %0" : : "m"(*x) : "memory");
 }
 
+/*
+ * What the C library expects: no x87 register in use, control words and MXCSR
+ * at their defaults, upper halves clear.  A tenth of what an XRSTOR of an
+ * initial state costs.  EMMS and FLDCW would report a pending exception.
+ */
+static inline void
+host_default(const struct xsave_area *x)
+{
+	static const uint16_t fcw = FCW_INIT;
+	static const uint32_t mxcsr = MXCSR_INIT;
+
+	if (unlikely(x->fsw & FSW_ES))
+		__asm__ volatile("fninit");
+	else
+		__asm__ volatile("emms; fldcw %0" : : "m"(fcw));
+	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
+	if (likely(fpu_host_mask & XF_AVX))
+		__asm__ volatile("vzeroupper");
+}
+
 NO_SANITIZE void
 fpu_park_slow(struct soft_cpu *c)
 {
 	struct xsave_area *x = (struct xsave_area *)(void *)c->xsave;
 
 	host_save(x);
-	host_load(&init_state);
+	host_default(x);
 	x->fop = 0;
 	x->ptr[0] = x->ptr[1] = x->ptr[2] = x->ptr[3] = 0;
 	c->fpu_live = false;

@@ -26,64 +26,61 @@
  */
 /* clang-format off */
 static const struct {
-	uint16_t isa_set;
+	bool listed;
 	uint8_t reg; /* enum fpu_cpuid_reg */
 	uint8_t bit;
-} isa_table[] = {
-	{ ZYDIS_ISA_SET_ADOX_ADCX,    CPUID_7_EBX,  19 },
-	{ ZYDIS_ISA_SET_AES,	      CPUID_1_ECX,  25 },
-	{ ZYDIS_ISA_SET_AVX,	      CPUID_1_ECX,  28 },
-	{ ZYDIS_ISA_SET_AVX2,	      CPUID_7_EBX,  5 },
-	{ ZYDIS_ISA_SET_AVX2GATHER,   CPUID_7_EBX,  5 },
-	{ ZYDIS_ISA_SET_AVXAES,	      CPUID_1_ECX,  25 },
-	{ ZYDIS_ISA_SET_BMI1,	      CPUID_NONE,   0 }, /* and TZCNT */
-	{ ZYDIS_ISA_SET_BMI2,	      CPUID_7_EBX,  8 },
-	{ ZYDIS_ISA_SET_F16C,	      CPUID_1_ECX,  29 },
-	{ ZYDIS_ISA_SET_FCMOV,	      CPUID_NONE,   0 },
-	{ ZYDIS_ISA_SET_FMA,	      CPUID_1_ECX,  12 },
-	{ ZYDIS_ISA_SET_FXSAVE,	      CPUID_NONE,   0 },
-	{ ZYDIS_ISA_SET_FXSAVE64,     CPUID_NONE,   0 },
-	{ ZYDIS_ISA_SET_LZCNT,	      CPUID_NONE,   0 },
-	{ ZYDIS_ISA_SET_MOVBE,	      CPUID_1_ECX,  22 },
-	{ ZYDIS_ISA_SET_PCLMULQDQ,    CPUID_1_ECX,  1 },
-	{ ZYDIS_ISA_SET_PENTIUMMMX,   CPUID_NONE,   0 },
-	{ ZYDIS_ISA_SET_POPCNT,	      CPUID_1_ECX,  23 },
-	{ ZYDIS_ISA_SET_SHA,	      CPUID_7_EBX,  29 },
-	{ ZYDIS_ISA_SET_SSE,	      CPUID_NONE,   0 },
-	{ ZYDIS_ISA_SET_SSE2,	      CPUID_NONE,   0 },
-	{ ZYDIS_ISA_SET_SSE2MMX,      CPUID_NONE,   0 },
-	{ ZYDIS_ISA_SET_SSE3,	      CPUID_1_ECX,  0 },
-	{ ZYDIS_ISA_SET_SSE3X87,      CPUID_1_ECX,  0 },
-	{ ZYDIS_ISA_SET_SSE4,	      CPUID_1_ECX,  19 },
-	{ ZYDIS_ISA_SET_SSE42,	      CPUID_1_ECX,  20 },
-	{ ZYDIS_ISA_SET_SSE4A,	      CPUID_81_ECX, 6 },
-	{ ZYDIS_ISA_SET_SSEMXCSR,     CPUID_NONE,   0 },
-	{ ZYDIS_ISA_SET_SSE_PREFETCH, CPUID_NONE,   0 },
-	{ ZYDIS_ISA_SET_SSSE3,	      CPUID_1_ECX,  9 },
-	{ ZYDIS_ISA_SET_SSSE3MMX,     CPUID_1_ECX,  9 },
-	{ ZYDIS_ISA_SET_VAES,	      CPUID_7_ECX,  9 },
-	{ ZYDIS_ISA_SET_VPCLMULQDQ,   CPUID_7_ECX,  10 },
-	{ ZYDIS_ISA_SET_X87,	      CPUID_NONE,   0 },
-	{ ZYDIS_ISA_SET_XSAVE,	      CPUID_1_ECX,  26 },
-	{ ZYDIS_ISA_SET_XSAVEC,	      CPUID_D1_EAX, 1 },
-	{ ZYDIS_ISA_SET_XSAVEOPT,     CPUID_D1_EAX, 0 },
+} isa_table[ZYDIS_ISA_SET_MAX_VALUE + 1] = {
+	[ZYDIS_ISA_SET_ADOX_ADCX] = { true, CPUID_7_EBX, 19 },
+	[ZYDIS_ISA_SET_AES] = { true, CPUID_1_ECX, 25 },
+	[ZYDIS_ISA_SET_AVX] = { true, CPUID_1_ECX, 28 },
+	[ZYDIS_ISA_SET_AVX2] = { true, CPUID_7_EBX, 5 },
+	[ZYDIS_ISA_SET_AVX2GATHER] = { true, CPUID_7_EBX, 5 },
+	[ZYDIS_ISA_SET_AVXAES] = { true, CPUID_1_ECX, 25 },
+	[ZYDIS_ISA_SET_BMI1] = { true, CPUID_NONE, 0 }, /* and TZCNT */
+	[ZYDIS_ISA_SET_BMI2] = { true, CPUID_7_EBX, 8 },
+	[ZYDIS_ISA_SET_F16C] = { true, CPUID_1_ECX, 29 },
+	[ZYDIS_ISA_SET_FCMOV] = { true, CPUID_NONE, 0 },
+	[ZYDIS_ISA_SET_FMA] = { true, CPUID_1_ECX, 12 },
+	[ZYDIS_ISA_SET_FXSAVE] = { true, CPUID_NONE, 0 },
+	[ZYDIS_ISA_SET_FXSAVE64] = { true, CPUID_NONE, 0 },
+	[ZYDIS_ISA_SET_LZCNT] = { true, CPUID_NONE, 0 },
+	[ZYDIS_ISA_SET_MOVBE] = { true, CPUID_1_ECX, 22 },
+	[ZYDIS_ISA_SET_PCLMULQDQ] = { true, CPUID_1_ECX, 1 },
+	[ZYDIS_ISA_SET_PENTIUMMMX] = { true, CPUID_NONE, 0 },
+	[ZYDIS_ISA_SET_POPCNT] = { true, CPUID_1_ECX, 23 },
+	[ZYDIS_ISA_SET_SHA] = { true, CPUID_7_EBX, 29 },
+	[ZYDIS_ISA_SET_SSE] = { true, CPUID_NONE, 0 },
+	[ZYDIS_ISA_SET_SSE2] = { true, CPUID_NONE, 0 },
+	[ZYDIS_ISA_SET_SSE2MMX] = { true, CPUID_NONE, 0 },
+	[ZYDIS_ISA_SET_SSE3] = { true, CPUID_1_ECX, 0 },
+	[ZYDIS_ISA_SET_SSE3X87] = { true, CPUID_1_ECX, 0 },
+	[ZYDIS_ISA_SET_SSE4] = { true, CPUID_1_ECX, 19 },
+	[ZYDIS_ISA_SET_SSE42] = { true, CPUID_1_ECX, 20 },
+	[ZYDIS_ISA_SET_SSE4A] = { true, CPUID_81_ECX, 6 },
+	[ZYDIS_ISA_SET_SSEMXCSR] = { true, CPUID_NONE, 0 },
+	[ZYDIS_ISA_SET_SSE_PREFETCH] = { true, CPUID_NONE, 0 },
+	[ZYDIS_ISA_SET_SSSE3] = { true, CPUID_1_ECX, 9 },
+	[ZYDIS_ISA_SET_SSSE3MMX] = { true, CPUID_1_ECX, 9 },
+	[ZYDIS_ISA_SET_VAES] = { true, CPUID_7_ECX, 9 },
+	[ZYDIS_ISA_SET_VPCLMULQDQ] = { true, CPUID_7_ECX, 10 },
+	[ZYDIS_ISA_SET_X87] = { true, CPUID_NONE, 0 },
+	[ZYDIS_ISA_SET_XSAVE] = { true, CPUID_1_ECX, 26 },
+	[ZYDIS_ISA_SET_XSAVEC] = { true, CPUID_D1_EAX, 1 },
+	[ZYDIS_ISA_SET_XSAVEOPT] = { true, CPUID_D1_EAX, 0 },
 };
 /* clang-format on */
 
 static bool
 isa_offered(const ZydisDecodedInstruction *zi)
 {
-	if (x87_is(zi) && zi->meta.isa_set == ZYDIS_ISA_SET_PPRO)
+	unsigned int set = zi->meta.isa_set;
+
+	if (x87_is(zi) && set == ZYDIS_ISA_SET_PPRO)
 		return true; /* FCOMI */
-	for (size_t n = 0; n < ARRAY_LEN(isa_table); n++) {
-		if (isa_table[n].isa_set != zi->meta.isa_set)
-			continue;
-		if (isa_table[n].reg == CPUID_NONE)
-			return true;
-		return (fpu_host_cpuid(isa_table[n].reg) >> isa_table[n].bit) &
-		       1;
-	}
-	return false;
+	if (!isa_table[set].listed)
+		return false;
+	return isa_table[set].reg == CPUID_NONE ||
+	       ((fpu_host_cpuid(isa_table[set].reg) >> isa_table[set].bit) & 1);
 }
 
 /* VEX needs protected mode; EVEX, XOP, 3DNow! and the rest are not offered. */

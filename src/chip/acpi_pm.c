@@ -41,7 +41,14 @@
 
 #define PM1_GBL_EN	0x0020
 #define PM1_PWRBTN_EN	0x0100
-#define PM1_EN_WRITABLE (PM1_GBL_EN | PM1_PWRBTN_EN)
+#define PM1_SLPBTN_EN	0x0200
+#define PM1_RTC_EN	0x0400
+/*
+ * bhyve keeps only GBL and PWRBTN; the FADT promises a fixed RTC event, and
+ * ACPICA logs an error when its enable bit does not read back.
+ */
+#define PM1_EN_WRITABLE                                                        \
+	(PM1_GBL_EN | PM1_PWRBTN_EN | PM1_SLPBTN_EN | PM1_RTC_EN)
 
 /* Table 4-18. */
 #define PM1_SCI_EN	  0x0001

@@ -28,8 +28,7 @@ option_arg_fail(char *err, size_t err_len, const char *fmt, ...)
 	return -EINVAL;
 }
 
-/* --- -c and -p --------------------------------------------------------------
- */
+/* --- -c and -p --------------------------------------------------------- */
 
 static const char *const option_arg_topology[] = { "cpus", "sockets", "cores",
 	"threads" };
@@ -102,8 +101,7 @@ option_arg_pin(struct conf *c, const char *arg, enum option_action *action,
 	return conf_set(c, key, colon + 1, err, err_len);
 }
 
-/* --- -s ---------------------------------------------------------------------
- */
+/* --- -s ---------------------------------------------------------------- */
 
 struct option_arg_bdf {
 	uint64_t bus, slot, func;
@@ -241,8 +239,7 @@ option_arg_slot(struct conf *c, const char *arg, enum option_action *action,
 	return error;
 }
 
-/* --- -l ---------------------------------------------------------------------
- */
+/* --- -l ---------------------------------------------------------------- */
 
 /* Names behind the LPC bridge that later work brings. */
 static bool
@@ -303,8 +300,7 @@ option_arg_lpc(struct conf *c, const char *arg, enum option_action *action,
 	    name);
 }
 
-/* --- -k and -o --------------------------------------------------------------
- */
+/* --- -k and -o --------------------------------------------------------- */
 
 int
 option_arg_file(struct conf *c, const char *arg, enum option_action *action,

@@ -70,7 +70,7 @@ conf_fail(char *err, size_t err_len, const char *fmt, ...)
 	return -EINVAL;
 }
 
-/* --- the array ------------------------------------------------------------ */
+/* --- the array --------------------------------------------------------- */
 
 static size_t
 conf_digits(const char *s)
@@ -191,8 +191,7 @@ conf_origin(const struct conf *c, const char *key)
 	return e != NULL && e->origin != NULL ? e->origin : key;
 }
 
-/* --- setting ----------------------------------------------------------------
- */
+/* --- setting ----------------------------------------------------------- */
 
 /* A pattern with the key's own components in place of each '*'. */
 static void
@@ -334,8 +333,7 @@ conf_set_pair(struct conf *c, const char *pair, char *err, size_t err_len)
 	return conf_set(c, key, eq + 1, err, err_len);
 }
 
-/* --- reading ----------------------------------------------------------------
- */
+/* --- reading ----------------------------------------------------------- */
 
 struct conf_expansion {
 	const struct conf *conf;

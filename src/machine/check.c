@@ -62,8 +62,7 @@ machine_fail_host(struct machine_err *e, int error, const char *fmt, ...)
 	return error;
 }
 
-/* --- devices that are known but not here -------------------------------------
- */
+/* --- devices that are known but not here ------------------------------- */
 
 static const struct {
 	const char *name, *summary;
@@ -141,8 +140,7 @@ machine_nearest_device(const char *name)
 	return nearest_name(name, names.name, names.n);
 }
 
-/* --- slots -------------------------------------------------------------------
- */
+/* --- slots ------------------------------------------------------------- */
 
 struct check_slot_walk {
 	int (*fn)(const struct machine_pci_slot *, void *arg);
@@ -239,8 +237,7 @@ check_slots(struct machine_err *e, bool *ret_has_lpc)
 	return error;
 }
 
-/* --- settings below a slot ---------------------------------------------------
- */
+/* --- settings below a slot --------------------------------------------- */
 
 static int
 check_no_setting(struct machine_err *e, const char *key,
@@ -306,8 +303,7 @@ check_settings(struct machine_err *e)
 	return cs.error;
 }
 
-/* --- serial ports ------------------------------------------------------------
- */
+/* --- serial ports ------------------------------------------------------ */
 
 const char *
 machine_com_key(unsigned int unit)
@@ -367,8 +363,7 @@ check_terminals(struct machine_err *e, bool has_lpc)
 	return s.error;
 }
 
-/* --- processors, memory, name, engine ----------------------------------------
- */
+/* --- processors, memory, name, engine ---------------------------------- */
 
 /* The key whose origin names what the user typed about processors. */
 static const char *

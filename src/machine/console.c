@@ -41,8 +41,7 @@
 #define TERM_DIM	    "\033[2m"
 #define TERM_PLAIN	    "\033[0m"
 
-/* --- numbers for people
- * ------------------------------------------------------- */
+/* --- numbers for people ------------------------------------------------ */
 
 static void
 console_count(uint64_t n, char *buf, size_t len)
@@ -77,8 +76,7 @@ console_work(uint64_t exits, uint64_t insns, char *buf, size_t len)
 		snprintf(buf, len, "%s exits", e);
 }
 
-/* --- the status line
- * ----------------------------------------------------------- */
+/* --- the status line --------------------------------------------------- */
 
 static void
 console_write(const char *s)
@@ -153,8 +151,7 @@ console_status_wanted(const struct machine *m)
 	       term != NULL && strcmp(term, "dumb") != 0;
 }
 
-/* --- what a person can ask for
- * -------------------------------------------------- */
+/* --- what a person can ask for ----------------------------------------- */
 
 static void
 console_stop(struct machine *m)
@@ -270,8 +267,39 @@ console_signal(int signo, void *arg)
 	}
 }
 
-/* --- coming and going
- * ------------------------------------------------------------- */
+/* --- a crash of our own ------------------------------------------------ */
+
+static void
+console_crashed(int signo)
+{
+	char_restore_terminals();
+	/* Now as if we had never been here; an engine may have called us. */
+	signal(signo, SIG_DFL);
+	raise(signo);
+}
+
+void
+machine_guard_terminal(void)
+{
+	static const int signals[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL,
+		SIGSEGV };
+	struct sigaction sa = {
+		.sa_handler = console_crashed,
+		.sa_flags = SA_ONSTACK,
+	};
+	struct sigaction old;
+
+	sigemptyset(&sa.sa_mask);
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+		/* A sanitizer or another machine was here before. */
+		if (sigaction(signals[i], NULL, &old) == 0 &&
+		    (old.sa_flags & SA_SIGINFO) == 0 &&
+		    old.sa_handler == SIG_DFL)
+			(void)sigaction(signals[i], &sa, NULL);
+	}
+}
+
+/* --- coming and going -------------------------------------------------- */
 
 /* Called with the serial port's lock held, also from a vCPU's thread. */
 static void

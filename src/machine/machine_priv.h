@@ -38,8 +38,7 @@ int machine_fail_user(struct machine_err *, const char *key, const char *fmt,
 int machine_fail_host(struct machine_err *, int error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* --- check.c ----------------------------------------------------------------
- */
+/* --- check.c ----------------------------------------------------------- */
 
 int machine_topology(struct machine_err *, struct vm_topology *ret);
 /* Whole pages; checked. */
@@ -56,8 +55,7 @@ struct machine_pci_slot {
 int machine_foreach_slot(const struct conf *,
     int (*fn)(const struct machine_pci_slot *, void *arg), void *arg);
 
-/* --- the machine -------------------------------------------------------------
- */
+/* --- the machine ------------------------------------------------------- */
 
 struct machine {
 	const struct conf *conf; /* the caller's; outlives the machine */
@@ -90,6 +88,11 @@ int machine_load(struct machine *, struct machine_err *);
 int machine_check_files(struct machine_err *);
 
 /* console.c: signals, escape keys, the status line. */
+/*
+ * A crash of the program puts the terminal back.  Before the engine is made,
+ * which takes some of the same signals and hands on what is not its own.
+ */
+void machine_guard_terminal(void);
 int machine_console_init(struct machine *, struct machine_err *);
 /* The guest starts now. */
 void machine_console_start(struct machine *);

@@ -24,8 +24,7 @@
 #include <vmm/mem.h>
 #include <vmm/pci.h>
 
-/* --- engine ------------------------------------------------------------------
- */
+/* --- engine ------------------------------------------------------------ */
 
 static int
 pc_engine_named(struct machine *m, const char *name, struct machine_err *e)
@@ -85,8 +84,7 @@ pc_engine(struct machine *m, struct machine_err *e)
 	return pc_engine_named(m, name, e);
 }
 
-/* --- processors and memory
- * ---------------------------------------------------- */
+/* --- processors and memory --------------------------------------------- */
 
 static int
 pc_cpus(struct machine *m, struct machine_err *e)
@@ -204,8 +202,7 @@ pc_options(struct machine *m, struct machine_err *e)
 	return pc_pins(m, e);
 }
 
-/* --- chips
- * --------------------------------------------------------------------- */
+/* --- chips ------------------------------------------------------------- */
 
 static int
 pc_clock(struct machine *m)
@@ -296,8 +293,7 @@ pc_chips(struct machine *m, struct machine_err *e)
 	return 0;
 }
 
-/* --- devices
- * ------------------------------------------------------------------ */
+/* --- devices ----------------------------------------------------------- */
 
 /* A file, an address, a name that does not fit is the user's; else the host's.
  */
@@ -458,8 +454,7 @@ pc_devices(struct machine *m, struct machine_err *e)
 	return error;
 }
 
-/* --- all of it
- * ------------------------------------------------------------------ */
+/* --- all of it --------------------------------------------------------- */
 
 static int
 pc_build(struct machine *m, struct machine_err *e)
@@ -476,6 +471,7 @@ pc_build(struct machine *m, struct machine_err *e)
 		error = pc_engine(m, e);
 	if (error != 0)
 		return error;
+	machine_guard_terminal();
 	error = vm_new(name, m->engine, &m->ctx);
 	if (error != 0)
 		return machine_fail_host(

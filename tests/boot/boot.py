@@ -9,7 +9,6 @@ are tools/initramfs/*.
 """
 import argparse
 import hashlib
-import math
 import os
 import pty
 import re
@@ -93,10 +92,10 @@ def shell(g, cpus):
             "sha512: " + hashlib.sha512(data).hexdigest(),
             "md5: " + hashlib.md5(data).hexdigest(),
             f"bc: {pow(2, 256, 1000000007)}",
-            "awk: %.9f" % sum(math.sqrt(i) / i for i in range(1, 20001))):
+            "awk: %.9f" % sum(1 / i for i in range(1, 20001))):
         need(line in out, f"missing in the output: {line}\n{out[-6000:]}")
     need(out.count(f"seq: {20000 * 20001 // 2}") == 4, "parallel sums are wrong")
-    source = re.search(r"clocksource: (\S+)", out)
+    source = re.search(r"^clocksource: (\S+)$", out, re.M)
     print("clocksource", source and source.group(1))
     need(source and source.group(1) in ("kvm-clock", "tsc"), "clocksource")
     log = out.split("dmesg-begin")[1].split("dmesg-end")[0]
@@ -153,10 +152,12 @@ def high_memory(g):
     need(status == 1, f"status {status}")
 
 
-def tables_off(g):
-    """No ACPI: the MP table carries the machine."""
-    status, out, err = g.run(2, "script=demo acpi=off")
-    need("processors: 2" in out, out[-3000:] + err)
+def acpi_off(g):
+    """Without ACPI the kernel uses the 8259 and cannot power off: it halts.
+    (Debian's kernel does not read MP tables; tests/unit checks ours.)"""
+    status, out, err = g.run(1, "script=demo acpi=off")
+    need("hello from the guest" in out, out[-3000:] + err)
+    need(status == 2, f"status {status}, expected 2 (halted)")
 
 
 def twenty(g):
@@ -254,7 +255,7 @@ def power_button(g):
 
 
 CASES = {f.__name__: f for f in (
-    c1, c2, c4, c8, reset, halt, panic, triple, high_memory, tables_off, twenty,
+    c1, c2, c4, c8, reset, halt, panic, triple, high_memory, acpi_off, twenty,
     terminal, power_button)}
 
 

@@ -136,10 +136,11 @@ mem_write_slow(struct soft_cpu *c, uint64_t la, unsigned int size, uint64_t val)
 	return mem_write_buf(c, la, &val, size);
 }
 
+/* Code is in the first page of RAM, wherever it seems to run. */
 bool
 mmu_translate(struct soft_cpu *c, uint64_t la, unsigned int acc, uint64_t *ret)
 {
-	*ret = la;
+	*ret = la & 0xfff;
 	return true;
 }
 

@@ -213,6 +213,17 @@ text(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *ops)
 	return buf;
 }
 
+/* Instrumented code uses vector registers: sanitizer builds are always eager.
+ */
+void
+choose_eager(bool on)
+{
+#ifdef SOFT_FPU_EAGER
+	on = true;
+#endif
+	fpu_set_eager(on);
+}
+
 int
 cpu_exec(const ZydisDecoder *d, const uint8_t *b)
 {

@@ -60,6 +60,9 @@ int cpu_run(struct insn i[2], uint64_t rip);
 /* fpu_decode() and cpu_run() of raw bytes; -2 when not accepted. */
 int cpu_exec(const ZydisDecoder *d, const uint8_t *b);
 
+/* fpu_set_eager() where the build leaves a choice. */
+void choose_eager(bool on);
+
 bool decode(const ZydisDecoder *d, const uint8_t *b,
     ZydisDecodedInstruction *zi, ZydisDecodedOperand *ops);
 const char *

@@ -132,7 +132,8 @@ nat_init(void)
 	static const int sigs[] = { SIGFPE, SIGILL, SIGSEGV, SIGBUS };
 	struct sigaction sa = { .sa_sigaction = on_signal,
 		.sa_flags = SA_SIGINFO | SA_ONSTACK };
-	stack_t ss = { .ss_size = 1 << 16 };
+	static uint8_t stack[1 << 16];
+	stack_t ss = { .ss_sp = stack, .ss_size = sizeof(stack) };
 
 	map_at(NAT_CODE, 0x4000, PROT_READ | PROT_WRITE | PROT_EXEC);
 	map_at(NAT_DATA, NAT_DATA_LEN, PROT_READ | PROT_WRITE);
@@ -140,7 +141,6 @@ nat_init(void)
 	map_at(NAT_DATA - NAT_PAGE, NAT_PAGE, PROT_NONE);
 	build_entry();
 	build_exit();
-	ss.ss_sp = malloc(ss.ss_size);
 	sigaltstack(&ss, NULL);
 	for (size_t n = 0; n < sizeof(sigs) / sizeof(sigs[0]); n++)
 		sigaction(sigs[n], &sa, NULL);

@@ -13,23 +13,23 @@
 #include "sys.h"
 
 /* Where things lie. */
-#define T_GDT	 0x1000u
-#define T_IDT	 0x2000u
-#define T_TSS	 0x4000u
-#define T_TSS2	 0x5000u
-#define T_LDT	 0x6000u
-#define T_CODE	 0x10000u
-#define T_CODE3	 0x12000u
+#define T_GDT	  0x1000u
+#define T_IDT	  0x2000u
+#define T_TSS	  0x4000u
+#define T_TSS2	  0x8000u
+#define T_LDT	  0x9000u
+#define T_CODE	  0x10000u
+#define T_CODE3	  0x12000u
 #define T_HANDLER 0x18000u /* + vector * 16 */
-#define T_STACK	 0x20000u /* top of ring 0's present stack */
-#define T_STACK0 0x24000u /* in the TSS */
-#define T_IST1	 0x28000u
-#define T_STACK3 0x2c000u
-#define T_DATA	 0x30000u
-#define T_PML4	 0x100000u
-#define T_RAM	 (32u << 20)
+#define T_STACK	  0x20000u /* top of ring 0's present stack */
+#define T_STACK0  0x24000u /* in the TSS */
+#define T_IST1	  0x28000u
+#define T_STACK3  0x2c000u
+#define T_DATA	  0x30000u
+#define T_PML4	  0x100000u
+#define T_RAM	  (32u << 20)
 /* Unmapped when paging is on. */
-#define T_HOLE	 0x200000u
+#define T_HOLE 0x200000u
 
 /* Selectors in the GDT. */
 #define S_CODE0	   0x08u

@@ -121,13 +121,28 @@ pick_address(unsigned int size)
 	}
 }
 
+static bool
+has_qword_index(const ZydisDecodedInstruction *zi)
+{
+	switch (zi->mnemonic) {
+	case ZYDIS_MNEMONIC_VGATHERQPS:
+	case ZYDIS_MNEMONIC_VGATHERQPD:
+	case ZYDIS_MNEMONIC_VPGATHERQD:
+	case ZYDIS_MNEMONIC_VPGATHERQQ:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Small indices; some gathers leave the memory with some elements. */
 static void
-setup_vsib(struct nat_state *s, const ZydisDecodedOperand *op)
+setup_vsib(struct nat_state *s, const ZydisDecodedInstruction *zi,
+    const ZydisDecodedOperand *op)
 {
 	struct xsave_area *x = (struct xsave_area *)(void *)s->xsave;
 	unsigned int r = (unsigned int)ZydisRegisterGetId(op->mem.index);
-	bool qword = one_in(2);
+	bool qword = has_qword_index(zi);
 
 	for (unsigned int h = 0; h < 2; h++) {
 		x->xmm[r][h] = rnd() & (qword ? 0xff : 0xff000000ffull);
@@ -154,7 +169,7 @@ setup_address(struct nat_state *s, uint8_t *b,
 		return;
 	}
 	if (op->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
-		setup_vsib(s, op);
+		setup_vsib(s, zi, op);
 		if (!one_in(8))
 			t = NAT_DATA + rnd() % 0x1000;
 	} else if (op->mem.index != ZYDIS_REGISTER_NONE) {
@@ -252,7 +267,7 @@ run_case(uint8_t *b, struct nat_state *s, const ZydisDecodedInstruction *zi,
 
 	rnd_memory();
 	fake_mem.path = (enum fake_path)(rnd() % FAKE_PATHS);
-	fpu_set_eager(one_in(4));
+	choose_eager(one_in(4));
 	fake_tlb(cpu);
 	cpu_load(s);
 	if (!fpu_decode(cpu, zi, ops, b, &i[0], &ends)) {

@@ -4,7 +4,9 @@
  */
 #include "board.h"
 
+#include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <util/log.h>
 
@@ -143,4 +145,30 @@ board_spoil(struct snap *saved, const char *name, size_t off, uint8_t val)
 	}
 	fail_msg("no field %s in the stream", name);
 	return NULL;
+}
+
+#define BOARD_WAIT_MS 2000
+
+void
+board_wait_fd(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	assert_int_equal(poll(&pfd, 1, BOARD_WAIT_MS), 1);
+}
+
+size_t
+board_read_fd(int fd, void *buf, size_t n)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	size_t got = 0;
+
+	while (got < n && poll(&pfd, 1, BOARD_WAIT_MS) == 1) {
+		ssize_t r = read(fd, (char *)buf + got, n - got);
+
+		if (r <= 0)
+			break;
+		got += (size_t)r;
+	}
+	return got;
 }

@@ -72,4 +72,12 @@ int board_load(struct board *, struct snap *saved);
 struct snap *
 board_spoil(struct snap *saved, const char *name, size_t off, uint8_t val);
 
+/*
+ * Read exactly n bytes, waiting up to two seconds: a pseudo-terminal delivers
+ * from a kernel thread.  How many came.
+ */
+size_t board_read_fd(int fd, void *buf, size_t n);
+/* Wait as long until the descriptor has something to read. */
+void board_wait_fd(int fd);
+
 #endif /* BOARD_H */

@@ -3,11 +3,7 @@
  * Character backends on pipes, pseudo-terminals and sockets.  What concerns
  * the process's own stdio or its death runs in a child.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "board.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -210,7 +206,7 @@ test_tty(void **state)
 	assert_true(char_flush(cd));
 	assert_true(char_last_output_ns(cd) > 0);
 	assert_true(char_last_output_ns(cd) <= host_now_ns());
-	assert_int_equal(read(p.master, buf, sizeof(buf)), 3);
+	assert_int_equal(board_read_fd(p.master, buf, 3), 3);
 	assert_memory_equal(buf, "hi\n", 3); /* no CR put in */
 	char_close(cd);
 	assert_true(is_cooked(p.slave));
@@ -294,7 +290,7 @@ test_back_pressure(void **state)
 	assert_memory_equal(in, out, taken);
 	/* Around the end of the ring, and empty again. */
 	assert_int_equal(char_write(cd, "tail", 4), 4);
-	assert_int_equal(read(p.master, in, sizeof(in)), 4);
+	assert_int_equal(board_read_fd(p.master, in, 4), 4);
 	char_close(cd);
 	pty_close(&p);
 }
@@ -589,7 +585,7 @@ child_terminal(void)
 	CHECK(char_read(cd, buf, sizeof(buf)) == 0); /* would block */
 	CHECK(char_write(cd, "out\n", 4) == 4);
 	CHECK(char_last_output_ns(cd) > 0);
-	CHECK(read(m, buf, sizeof(buf)) == 4);
+	CHECK(board_read_fd(m, buf, 4) == 4);
 	CHECK((fcntl(STDIN_FILENO, F_GETFL) & O_NONBLOCK) == 0);
 	CHECK((fcntl(STDOUT_FILENO, F_GETFL) & O_NONBLOCK) == 0);
 	/* Without a function Ctrl-A is a key like others. */

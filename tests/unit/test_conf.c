@@ -43,8 +43,7 @@ set_bad(struct conf *c, const char *key, const char *value, const char *why)
 	assert_int_equal(conf_is_set(c, key), was_set);
 }
 
-/* --- set and get
- * -------------------------------------------------------------- */
+/* --- set and get ------------------------------------------------------- */
 
 static void
 set_get(void **state)
@@ -194,8 +193,7 @@ origins(void **state)
 	assert_string_equal(conf_origin(c, "cpus"), "cpus");
 }
 
-/* --- order
- * ---------------------------------------------------------------------- */
+/* --- order ------------------------------------------------------------- */
 
 static void
 collect(const char *key, const char *value, void *arg)
@@ -246,8 +244,7 @@ many_keys(void **state)
 	}
 }
 
-/* --- expansion
- * -------------------------------------------------------------------- */
+/* --- expansion --------------------------------------------------------- */
 
 static void
 expansion(void **state)
@@ -316,8 +313,7 @@ expansion_is_bounded(void **state)
 	assert_non_null(conf_get(c, "var.h"));
 }
 
-/* --- values
- * ------------------------------------------------------------------------ */
+/* --- values ------------------------------------------------------------ */
 
 static void
 sizes(void **state)
@@ -410,8 +406,7 @@ uuids(void **state)
 	assert_memory_equal(uuid, want, 16);
 }
 
-/* --- the table
- * --------------------------------------------------------------------- */
+/* --- the table --------------------------------------------------------- */
 
 static void
 schema_is_sound(void **state)
@@ -441,8 +436,7 @@ schema_is_sound(void **state)
 	assert_null(conf_key_find("var.a.b"));
 }
 
-/* --- files
- * -------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------- */
 
 static int
 load_text(struct conf *c, const char *text, size_t len)

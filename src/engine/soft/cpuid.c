@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * cpuid.c - CPUID as a vCPU sees it: the machine's model (cpuid_build.c) plus
- * what depends on the vCPU and the topology.  AMD's way with leaves out of range:
- * zeros.
+ * what depends on the vCPU and the topology.  AMD's way with leaves out of
+ * range: zeros.
  *
  * APIC ids are the vCPU numbers.  When threads or cores are no power of two the
  * fields a guest cuts out of them are approximate, as on bhyve.
@@ -10,16 +10,16 @@
  */
 #include "cpumodel.h"
 
-#define CPUID1_ECX_OSXSAVE	BIT(27)
-#define CPUID1_EDX_HTT		BIT(28)
-#define CPUIDX1_ECX_CMP_LEGACY	BIT(1)
-#define CPUIDB_LEVEL_THREAD	0x100u
-#define CPUIDB_LEVEL_CORE	0x201u
-#define CACHE_L3		3u
-#define XSAVE_LEN_LEGACY	576u
-#define XSAVE_LEN_AVX		832u
+#define CPUID1_ECX_OSXSAVE     BIT(27)
+#define CPUID1_EDX_HTT	       BIT(28)
+#define CPUIDX1_ECX_CMP_LEGACY BIT(1)
+#define CPUIDB_LEVEL_THREAD    0x100u
+#define CPUIDB_LEVEL_CORE      0x201u
+#define CACHE_L3	       3u
+#define XSAVE_LEN_LEGACY       576u
+#define XSAVE_LEN_AVX	       832u
 
-/* --- topology ------------------------------------------------------------------ */
+/* --- topology ---------------------------------------------------------- */
 
 static uint32_t
 threads(const struct cpuid_model *m)
@@ -82,7 +82,7 @@ patch_topology(const struct soft_cpu *c, struct cpuid_regs *r)
 	r->ecx = c->id >> package_bits(m);
 }
 
-/* --- queries ------------------------------------------------------------------------ */
+/* --- queries ----------------------------------------------------------- */
 
 static const struct cpuid_entry *
 find(const struct cpuid_model *m, uint32_t leaf, uint32_t sub)
@@ -125,7 +125,7 @@ patch(const struct soft_cpu *c, enum cpuid_patch what, uint32_t sub,
 		break;
 	case PATCH_CACHE:
 		r->eax |= ((sub == CACHE_L3 ? siblings(m) : threads(m)) - 1)
-		    << 14;
+			  << 14;
 		break;
 	case PATCH_TOPOLOGY:
 		patch_topology(c, r);

@@ -26,20 +26,21 @@
 
 #include "fpu.h"
 
-#define FAMILY_MODEL_STEPPING 0x00a00f11u /* family 0x19, model 1, stepping 1 */
+/* Family 0x19, model 1, stepping 1. */
+#define FAMILY_MODEL_STEPPING 0x00a00f11u
 #define PHYS_BITS	      40u /* RAM and all PCI windows are below */
 #define VIRT_BITS	      48u
 #define APIC_BUS_KHZ	      134217u /* chip/lapic_timer.c: 2^27 Hz */
 
-#define LEAF_BASIC_MAX 0x0000000du
-#define LEAF_EXT_MAX   0x80000021u
-#define LEAF_BHYVE     0x40000000u
-#define LEAF_BHYVE_MAX 0x40000010u
-#define LEAF_KVM       0x40000100u
+#define LEAF_BASIC_MAX	      0x0000000du
+#define LEAF_EXT_MAX	      0x80000021u
+#define LEAF_BHYVE	      0x40000000u
+#define LEAF_BHYVE_MAX	      0x40000010u
+#define LEAF_KVM	      0x40000100u
 
 enum reg { EAX, EBX, ECX, EDX };
 
-/* --- features ------------------------------------------------------------------ */
+/* --- features ---------------------------------------------------------- */
 
 #define F(n) (1u << (n))
 
@@ -57,7 +58,7 @@ static const struct feature_row feature_table[] = {
 	    /* SSE3 PCLMUL SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE
 	     * AVX F16C RDRAND */
 	    .host = F(0) | F(1) | F(9) | F(12) | F(13) | F(19) | F(20) | F(22) |
-		F(23) | F(25) | F(26) | F(28) | F(29) | F(30),
+		    F(23) | F(25) | F(26) | F(28) | F(29) | F(30),
 	    /* PCID x2APIC TSC-deadline hypervisor */
 	    .always = F(17) | F(21) | F(24) | F(31),
 	    .avx = F(12) | F(28) | F(29) },
@@ -66,8 +67,8 @@ static const struct feature_row feature_table[] = {
 	    /* FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT
 	     * PSE36 CLFSH MMX FXSR SSE SSE2 */
 	    .always = F(0) | F(2) | F(3) | F(4) | F(5) | F(6) | F(7) | F(8) |
-		F(9) | F(11) | F(12) | F(13) | F(14) | F(15) | F(16) | F(17) |
-		F(19) | F(23) | F(24) | F(25) | F(26) },
+		      F(9) | F(11) | F(12) | F(13) | F(14) | F(15) | F(16) |
+		      F(17) | F(19) | F(23) | F(24) | F(25) | F(26) },
 	{ .leaf = 7,
 	    .reg = EBX,
 	    /* BMI1 AVX2 BMI2 RDSEED ADX SHA */
@@ -77,8 +78,8 @@ static const struct feature_row feature_table[] = {
 	    .avx = F(5) },
 	{ .leaf = 7,
 	    .reg = ECX,
-	    .host = F(9) | F(10),     /* VAES VPCLMULQDQ */
-	    .always = F(2) | F(22),   /* UMIP RDPID */
+	    .host = F(9) | F(10),   /* VAES VPCLMULQDQ */
+	    .always = F(2) | F(22), /* UMIP RDPID */
 	    .avx = F(9) | F(10) },
 	{ .leaf = 7, .reg = EDX, .always = F(4) }, /* FSRM */
 	{ .leaf = 0xd, .sub = 1, .reg = EAX, .host = F(0) | F(1) | F(2) },
@@ -89,9 +90,10 @@ static const struct feature_row feature_table[] = {
 	{ .leaf = 0x80000001,
 	    .reg = EDX,
 	    /* SYSCALL NX MMXEXT PDPE1GB RDTSCP LM, and what leaf 1 has, too */
-	    .always = F(11) | F(20) | F(22) | F(26) | F(27) | F(29) |
-		F(0) | F(2) | F(3) | F(4) | F(5) | F(6) | F(7) | F(8) | F(9) |
-		F(12) | F(13) | F(14) | F(15) | F(16) | F(17) | F(23) | F(24) },
+	    .always = F(11) | F(20) | F(22) | F(26) | F(27) | F(29) | F(0) |
+		      F(2) | F(3) | F(4) | F(5) | F(6) | F(7) | F(8) | F(9) |
+		      F(12) | F(13) | F(14) | F(15) | F(16) | F(17) | F(23) |
+		      F(24) },
 	{ .leaf = 0x80000007, .reg = EDX, .always = F(8) }, /* invariant TSC */
 	{ .leaf = 0x80000008,
 	    .reg = EBX,
@@ -102,10 +104,12 @@ static const struct feature_row feature_table[] = {
 	    /* NoNestedDataBp LfenceAlwaysSerializing NullSelectorClearsBase
 	     * AutoIBRS SRSO_NO */
 	    .always = F(0) | F(2) | F(6) | F(8) | F(29) },
-	{ .leaf = 0x80000021, .reg = ECX, .always = F(1) | F(2) }, /* TSA_*_NO */
+	{ .leaf = 0x80000021,
+	    .reg = ECX,
+	    .always = F(1) | F(2) }, /* TSA_*_NO */
 };
 
-/* --- building ---------------------------------------------------------------------- */
+/* --- building ---------------------------------------------------------- */
 
 static struct cpuid_entry *
 add(struct cpuid_model *m, uint32_t leaf, uint32_t sub, struct cpuid_regs r)
@@ -157,7 +161,8 @@ build_features(struct cpuid_model *m, bool xsave, bool avx)
 		const struct feature_row *f = &feature_table[n];
 		uint32_t host = f->host, *reg;
 		/* Only leaves 7 and 0xD have sub-leaves. */
-		uint32_t sub = f->leaf == 7 || f->leaf == 0xd ? f->sub : SUB_ANY;
+		uint32_t sub =
+		    f->leaf == 7 || f->leaf == 0xd ? f->sub : SUB_ANY;
 
 		if (!avx)
 			host &= ~f->avx;
@@ -197,7 +202,7 @@ build_brand(struct cpuid_model *m)
 	}
 }
 
-/* --- processors and caches -------------------------------------------------------- */
+/* --- processors and caches --------------------------------------------- */
 
 struct cache {
 	uint32_t type, level, ways, sets;
@@ -228,11 +233,11 @@ build_caches(struct cpuid_model *m)
 	}
 	/* The same caches, and TLBs, in the older leaves. */
 	add(m, 0x80000005, SUB_ANY,
-	    (struct cpuid_regs){ 0xff40ff40, 0xff40ff40, 0x20080140,
-		0x20080140 });
+	    (struct cpuid_regs){
+		0xff40ff40, 0xff40ff40, 0x20080140, 0x20080140 });
 	add(m, 0x80000006, SUB_ANY,
-	    (struct cpuid_regs){ 0x5c002200, 0x68004200, 0x02006140,
-		0x00809140 });
+	    (struct cpuid_regs){
+		0x5c002200, 0x68004200, 0x02006140, 0x00809140 });
 }
 
 static void
@@ -260,7 +265,9 @@ build_processors(struct cpuid_model *m)
 	}
 }
 
-/* --- the rest --------------------------------------------------------------------------- */
+/* --- the rest
+ * ---------------------------------------------------------------------------
+ */
 
 static void
 build_xsave(struct cpuid_model *m, uint64_t xcr0)
@@ -282,10 +289,11 @@ build_hypervisor(struct cpuid_model *m, uint64_t tsc_hz)
 {
 	/* "bhyve bhyve " */
 	add(m, LEAF_BHYVE, SUB_ANY,
-	    (struct cpuid_regs){ LEAF_BHYVE_MAX, 0x76796862, 0x68622065,
-		0x20657679 });
+	    (struct cpuid_regs){
+		LEAF_BHYVE_MAX, 0x76796862, 0x68622065, 0x20657679 });
 	add(m, LEAF_BHYVE_MAX, SUB_ANY,
-	    (struct cpuid_regs){ (uint32_t)(tsc_hz / 1000), APIC_BUS_KHZ, 0, 0 });
+	    (struct cpuid_regs){
+		(uint32_t)(tsc_hz / 1000), APIC_BUS_KHZ, 0, 0 });
 	/* "KVMKVMKVM" */
 	add(m, LEAF_KVM, SUB_ANY,
 	    (struct cpuid_regs){ LEAF_KVM + 1, 0x4b4d564b, 0x564b4d56, 0x4d });
@@ -298,8 +306,8 @@ static void
 build_masks(struct cpuid_model *m, bool xsave)
 {
 	m->cr4_mask = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE |
-	    CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE |
-	    CR4_PCIDE | CR4_SMEP | CR4_SMAP;
+		      CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP |
+		      CR4_FSGSBASE | CR4_PCIDE | CR4_SMEP | CR4_SMAP;
 	if (xsave)
 		m->cr4_mask |= CR4_OSXSAVE;
 	m->efer_mask =

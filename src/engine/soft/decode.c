@@ -744,12 +744,35 @@ is_simd_namesake(const ZydisDecodedInstruction *zi)
 	    zi->meta.category != ZYDIS_CATEGORY_STRINGOP;
 }
 
+/*
+ * 90 with REX.B is XCHG r8, rAX even behind F3, where Zydis sees PAUSE.
+ */
+static bool
+is_xchg_r8(const ZydisDecodedInstruction *zi)
+{
+	return zi->mnemonic == M(PAUSE) && (zi->attributes & ZYDIS_ATTRIB_HAS_REX) &&
+	    zi->raw.rex.B;
+}
+
+static bool
+fill_xchg_r8(struct dec *d)
+{
+	d->i->opsize = d->zi.raw.rex.W ? 8 : d->zi.operand_width == 16 ? 2 : 4;
+	d->i->r1 = R_RAX * 8;
+	d->i->r2 = R_R8 * 8;
+	d->i->fn = ops_xchg_rr[log2_size(d->i->opsize)];
+	d->ends = false;
+	return true;
+}
+
 static bool
 choose(struct dec *d)
 {
 	const struct form *f = tab.form[d->zi.mnemonic];
 	const struct insn_row *row = tab.row[d->zi.mnemonic];
 
+	if (is_xchg_r8(&d->zi))
+		return fill_xchg_r8(d);
 	if (is_simd_namesake(&d->zi) ||
 	    d->zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
 		row = NULL, f = NULL;

@@ -33,13 +33,15 @@ struct event {
 
 enum event_class { CLASS_BENIGN, CLASS_CONTRIBUTORY, CLASS_PF, CLASS_DF };
 
-/* Serial faults can repeat for ever (#AC in #AC); hardware locks up, we stop. */
+/* Serial faults can repeat for ever (#AC in #AC); hardware locks up, we stop.
+ */
 #define NESTED_MAX 16
 
-#define DR6_BD	0x2000u
-#define DR7_GD	0x2000u
+#define DR6_BD	   0x2000u
+#define DR7_GD	   0x2000u
 
-/* --- raising --------------------------------------------------------------- */
+/* --- raising ---------------------------------------------------------------
+ */
 
 static bool
 record(struct soft_cpu *c, unsigned int vector, bool has_err, uint32_t err,
@@ -77,7 +79,8 @@ cpu_raise_pf(struct soft_cpu *c, uint64_t la, uint32_t err)
 	return record(c, EXC_PF, true, err, la);
 }
 
-/* --- helpers ----------------------------------------------------------------- */
+/* --- helpers -----------------------------------------------------------------
+ */
 
 static uint32_t
 event_ext(const struct event *ev)
@@ -86,10 +89,10 @@ event_ext(const struct event *ev)
 }
 
 /* Exceptions reported as faults: their frame has RF set (SDM 17.3.1.1). */
-#define FAULT_VECTORS                                                    \
-	(BIT(EXC_DE) | BIT(EXC_BR) | BIT(EXC_UD) | BIT(EXC_NM) |         \
-	    BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP) |      \
-	    BIT(EXC_PF) | BIT(EXC_MF) | BIT(EXC_AC) | BIT(EXC_XM))
+#define FAULT_VECTORS                                                          \
+	(BIT(EXC_DE) | BIT(EXC_BR) | BIT(EXC_UD) | BIT(EXC_NM) | BIT(EXC_TS) | \
+	    BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP) | BIT(EXC_PF) |            \
+	    BIT(EXC_MF) | BIT(EXC_AC) | BIT(EXC_XM))
 
 static uint32_t
 pushed_flags(const struct soft_cpu *c, const struct event *ev)
@@ -125,7 +128,7 @@ enter_handler(struct soft_cpu *c, const struct soft_seg *cs, unsigned int cpl,
 	cpu_update_mode(c);
 }
 
-/* --- real mode ------------------------------------------------------------------ */
+/* --- real mode --------------------------------------------------------- */
 
 static bool
 deliver_real(struct soft_cpu *c, const struct event *ev)
@@ -155,7 +158,7 @@ deliver_real(struct soft_cpu *c, const struct event *ev)
 	return true;
 }
 
-/* --- gates common to protected and long mode ------------------------------------ */
+/* --- gates common to protected and long mode --------------------------- */
 
 /* Privilege of software interrupts, then presence. */
 static bool
@@ -197,7 +200,7 @@ handler_cpl(const struct soft_cpu *c, const struct desc *d)
 	return d->ar & AR_C ? c->cpl : AR_DPL(d->ar);
 }
 
-/* --- long mode ---------------------------------------------------------------------- */
+/* --- long mode --------------------------------------------------------- */
 
 /* The stack a 64-bit gate delivers to (SDM 6.14.2, 6.14.5). */
 static bool
@@ -269,7 +272,7 @@ deliver_long(struct soft_cpu *c, const struct event *ev)
 	return true;
 }
 
-/* --- protected mode ------------------------------------------------------------------- */
+/* --- protected mode ---------------------------------------------------- */
 
 static bool
 deliver_task_gate(struct soft_cpu *c, const struct event *ev, unsigned int sel)
@@ -284,8 +287,8 @@ deliver_task_gate(struct soft_cpu *c, const struct event *ev, unsigned int sel)
 
 /* Everything but the stack switch's own part; returns the count of values. */
 static unsigned int
-legacy_frame(struct soft_cpu *c, const struct event *ev, bool inner,
-    uint64_t *vals)
+legacy_frame(
+    struct soft_cpu *c, const struct event *ev, bool inner, uint64_t *vals)
 {
 	unsigned int n = 0;
 
@@ -330,7 +333,8 @@ deliver_int_gate(
 	uint32_t ext = event_ext(ev);
 	unsigned int sel = lo >> 16, type = hi >> 8 & AR_TYPE;
 	bool gate32 = type & 8;
-	uint64_t rip = gate32 ? (hi & 0xffff0000u) | (lo & 0xffff) : lo & 0xffff;
+	uint64_t rip =
+	    gate32 ? (hi & 0xffff0000u) | (lo & 0xffff) : lo & 0xffff;
 	uint64_t vals[10];
 	struct soft_seg cs, ss = { .sel = 0 };
 	struct stack st;
@@ -380,19 +384,18 @@ deliver_protected(struct soft_cpu *c, const struct event *ev)
 	switch (hi >> 8 & AR_TYPE) {
 	case SYS_TASK_GATE:
 		return check_gate(c, ev, hi) &&
-		    deliver_task_gate(c, ev, lo >> 16);
+		       deliver_task_gate(c, ev, lo >> 16);
 	case SYS_INT16:
 	case SYS_TRAP16:
 	case SYS_INT:
 	case SYS_TRAP:
-		return check_gate(c, ev, hi) &&
-		    deliver_int_gate(c, ev, lo, hi);
+		return check_gate(c, ev, hi) && deliver_int_gate(c, ev, lo, hi);
 	default:
 		return cpu_raise_gp(c, err);
 	}
 }
 
-/* --- one event, and what may go wrong with it ------------------------------------------ */
+/* --- one event, and what may go wrong with it -------------------------- */
 
 static bool
 deliver(struct soft_cpu *c, const struct event *ev)
@@ -507,7 +510,7 @@ cpu_deliver_interrupt(struct soft_cpu *c, unsigned int vector, bool nmi)
 	deliver_all(c, &ev);
 }
 
-/* --- interrupts by instruction ----------------------------------------------------------- */
+/* --- interrupts by instruction ----------------------------------------- */
 
 static bool
 deliver_insn(struct soft_cpu *c, struct event *ev, uint64_t rip, uint64_t next)

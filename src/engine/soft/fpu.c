@@ -13,9 +13,13 @@
 
 #include "mmu.h"
 
-/* In eager mode nothing instrumented may run between unpark and park. */
-#define NO_SANITIZE                                                            \
-	__attribute__((noinline, no_sanitize("address", "thread", "undefined")))
+/* Between unpark and park nothing instrumented may run, in eager mode either.
+ */
+#define UNINSTRUMENTED                                                         \
+	__attribute__((no_sanitize("address", "thread", "undefined")))
+#define NO_SANITIZE UNINSTRUMENTED __attribute__((noinline))
+#define NO_SANITIZE_INLINE                                                     \
+	static inline UNINSTRUMENTED __attribute__((always_inline))
 
 uint64_t fpu_host_mask;
 bool fpu_has_xgetbv1;
@@ -30,7 +34,7 @@ fpu_xcr0_supported(void)
 
 /* --- park and unpark ------------------------------------------------------ */
 
-static inline void
+NO_SANITIZE_INLINE void
 host_save(struct xsave_area *x)
 {
 	if (likely(fpu_host_mask != 0))
@@ -42,7 +46,7 @@ host_save(struct xsave_area *x)
 		__asm__ volatile("fxsave64 %0" : "+m"(*x) : : "memory");
 }
 
-static inline void
+NO_SANITIZE_INLINE void
 host_load(const struct xsave_area *x)
 {
 	if (likely(fpu_host_mask != 0))
@@ -59,7 +63,7 @@ host_load(const struct xsave_area *x)
  * at their defaults, upper halves clear.  A tenth of what an XRSTOR of an
  * initial state costs.  EMMS and FLDCW would report a pending exception.
  */
-static inline void
+NO_SANITIZE_INLINE void
 host_default(const struct xsave_area *x)
 {
 	static const uint16_t fcw = FCW_INIT;
@@ -130,36 +134,50 @@ fpu_reset(struct soft_cpu *c, bool init)
 
 /* --- faults --------------------------------------------------------------- */
 
-void
-fpu_thunk_xm(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+/*
+ * Eager: back to code that may be instrumented only after parking, and what
+ * these call is.
+ */
+static NO_SANITIZE void
+fault_begin(struct soft_cpu *c, uint64_t rip)
 {
 	c->rip = rip;
+	if (fpu_eager)
+		fpu_park_slow(c);
+}
+
+NO_SANITIZE void
+fpu_thunk_xm(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	fault_begin(c, rip);
 	cpu_raise(c, (c->cr4 & CR4_OSXMMEXCPT) ? EXC_XM : EXC_UD);
 }
 
-void
+NO_SANITIZE void
 fpu_thunk_mf(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
-	c->rip = rip;
+	fault_begin(c, rip);
 	cpu_raise(c, EXC_MF);
 }
 
 /* An encoding the decoder accepts and the processor does not. */
-void
+NO_SANITIZE void
 fpu_thunk_ud(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
-	RAISE_UD(c, rip);
+	fault_begin(c, rip);
+	cpu_raise_ud(c);
 }
 
-void
+NO_SANITIZE void
 fpu_thunk_gp(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
-	RAISE_GP(c, rip, 0);
+	fault_begin(c, rip);
+	cpu_raise_gp(c, 0);
 }
 
 /* --- calling thunks ------------------------------------------------------- */
 
-static void
+static NO_SANITIZE void
 op_return(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 }
@@ -185,7 +203,7 @@ thunk_call(struct soft_cpu *c, thunk_fn fn, uint64_t rip, void *mem,
 {
 	fpu_unpark(c);
 	fn(c, ret_insn, rip, mem, dp, ds_op);
-	if (eager)
+	if (eager && c->fpu_live)
 		fpu_park_slow(c);
 	return !c->exc.pending;
 }

@@ -11,10 +11,10 @@
  * c->xsave, fpu_unpark() loads them.  With SOFT_FPU_EAGER (sanitizer builds) or
  * after fpu_set_eager(true) each thunk call loads and saves around itself.
  *
- * c->xsave is the XSAVE64 image, standard format, valid while !c->fpu_live: every
- * component's data is written whatever XSTATE_BV says, the x87 pointer fields are
- * zero (the guest's are c->fpu_ip and its neighbours).  Whoever changes the
- * data of a component sets its XSTATE_BV bit.
+ * c->xsave is the XSAVE64 image, standard format, valid while !c->fpu_live:
+ * every component's data is written whatever XSTATE_BV says, the x87 pointer
+ * fields are zero (the guest's are c->fpu_ip and its neighbours).  Whoever
+ * changes the data of a component sets its XSTATE_BV bit.
  */
 #ifndef ENGINE_SOFT_FPU_H
 #define ENGINE_SOFT_FPU_H

@@ -89,6 +89,28 @@ x87_normalise(struct xsave_area *x)
 		x->fsw |= FSW_ES | FSW_B;
 }
 
+/*
+ * Change TOP: the image has the registers in the stack's order, and they stay
+ * where they are.
+ */
+static inline void
+x87_set_top(struct xsave_area *x, unsigned int top)
+{
+	unsigned int turn = (top - (x->fsw >> 11)) & 7;
+
+	for (; turn > 0; turn--) {
+		uint64_t lo = x->st[0][0], hi = x->st[0][1];
+
+		for (unsigned int r = 0; r < 7; r++) {
+			x->st[r][0] = x->st[r + 1][0];
+			x->st[r][1] = x->st[r + 1][1];
+		}
+		x->st[7][0] = lo;
+		x->st[7][1] = hi;
+	}
+	x->fsw = (uint16_t)((x->fsw & ~0x3800u) | top << 11);
+}
+
 /* libc's, without libc; also what the compiler must not be tempted to call. */
 static inline void
 gpr_copy(void *dst, const void *src, size_t n)

@@ -55,11 +55,25 @@ op_nm(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	cpu_raise(c, EXC_NM);
 }
 
-/* Fences keep their meaning: the host's own fence, between host accesses. */
-static void
-op_fence(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+/*
+ * Fences keep their meaning by being the host's own, between host accesses.
+ * LFENCE must be a real one: guests order RDTSC by it.
+ */
+HANDLER(op_mfence)
 {
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__asm__ volatile("mfence" ::: "memory");
+	NEXT(c, i, rip);
+}
+
+HANDLER(op_lfence)
+{
+	__asm__ volatile("lfence" ::: "memory");
+	NEXT(c, i, rip);
+}
+
+HANDLER(op_sfence)
+{
+	__asm__ volatile("sfence" ::: "memory");
 	NEXT(c, i, rip);
 }
 
@@ -413,15 +427,35 @@ bit_mem(struct soft_cpu *c, const struct insn *i, uint64_t la, unsigned int n)
 
 /*
  * With a register bit offset memory is addressed as a bit string: the word is
- * at EA + size * (offset >> log2(bits)), offset signed (SDM 2A BT).
+ * at EA + size * (offset >> log2(bits)), offset signed (SDM 2A BT).  Linear
+ * address in c->ea.
  */
+static __attribute__((noinline)) bool
+bit_string_ea(struct soft_cpu *c, const struct insn *i, uint64_t n)
+{
+	unsigned int size = i->opsize;
+	struct insn at = { .len = i->len,
+		.mem = i->mem,
+		.base = i->base,
+		.index = R_TMP,
+		.disp = i->disp };
+	int64_t off = size == 2 ? (int16_t)n : size == 4 ? (int32_t)n : (int64_t)n;
+	int64_t word = 0;
+
+	if (i->x & INSN_REGCOUNT)
+		word = (off >> (size == 2 ? 4 : size == 4 ? 5 : 6)) *
+		    (int64_t)size;
+	/* The displacement may exceed 32 bits: it goes in through R_TMP. */
+	c->gpr[R_TMP] = (c->gpr[i->index] << i->scale) + (uint64_t)word;
+	return insn_ea_slow(
+	    c, &at, size, (i->x & 3) == BT_TEST ? ACC_R : ACC_RW);
+}
+
 HANDLER(op_bt)
 {
-	bool by_reg = (i->x & INSN_REGCOUNT) != 0;
-	uint64_t n = by_reg ? reg_get(c, i->r1, i->opsize) : (uint64_t)i->imm;
+	uint64_t n = i->x & INSN_REGCOUNT ? reg_get(c, i->r1, i->opsize)
+					  : (uint64_t)i->imm;
 	unsigned int size = i->opsize;
-	struct insn at;
-	int64_t word = 0;
 
 	if (!(i->x & INSN_HASMEM)) {
 		uint64_t v = bit_op(c, i->x & 3, size,
@@ -432,23 +466,7 @@ HANDLER(op_bt)
 		NEXT(c, i, rip);
 	}
 	c->rip = rip;
-	if (by_reg) {
-		int64_t off = size == 2 ? (int16_t)n
-		    : size == 4		? (int32_t)n
-					: (int64_t)n;
-
-		word = (off >> (size == 2 ? 4 : size == 4 ? 5 : 6)) *
-		    (int64_t)size;
-	}
-	/* The displacement may exceed 32 bits: it goes in through R_TMP. */
-	at = (struct insn){ .len = i->len,
-		.mem = i->mem,
-		.base = i->base,
-		.index = R_TMP,
-		.disp = i->disp };
-	c->gpr[R_TMP] = (c->gpr[i->index] << i->scale) + (uint64_t)word;
-	if (!insn_ea_slow(
-		c, &at, size, (i->x & 3) == BT_TEST ? ACC_R : ACC_RW))
+	if (!bit_string_ea(c, i, n))
 		return;
 	c->acc_seg = MEMSEG(i);
 	if (!bit_mem(c, i, c->ea, (unsigned int)n))
@@ -918,9 +936,9 @@ const struct insn_row misc_rows[] = {
 	{ ZYDIS_MNEMONIC_NOP, 0, 0, op_nop },
 	{ ZYDIS_MNEMONIC_ENDBR32, 0, 0, op_nop },
 	{ ZYDIS_MNEMONIC_ENDBR64, 0, 0, op_nop },
-	{ ZYDIS_MNEMONIC_MFENCE, 0, 0, op_fence },
-	{ ZYDIS_MNEMONIC_LFENCE, 0, 0, op_fence },
-	{ ZYDIS_MNEMONIC_SFENCE, 0, 0, op_fence },
+	{ ZYDIS_MNEMONIC_MFENCE, 0, 0, op_mfence },
+	{ ZYDIS_MNEMONIC_LFENCE, 0, 0, op_lfence },
+	{ ZYDIS_MNEMONIC_SFENCE, 0, 0, op_sfence },
 	{ ZYDIS_MNEMONIC_MUL, 0, 0, op_mul },
 	{ ZYDIS_MNEMONIC_DIV, 0, 0, op_div },
 	{ ZYDIS_MNEMONIC_IDIV, 0, 0, op_idiv },

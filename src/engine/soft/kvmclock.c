@@ -16,10 +16,10 @@
 #include <util/log.h>
 #include <vmm/bus.h>
 
-#define MSR_IA32_TSC_ADJUST   0x3bu
-#define KVM_SYSTEM_TIME_ON    1u
-#define PVCLOCK_TSC_STABLE    0x01u
-#define NSEC_PER_SEC	      1000000000ull
+#define MSR_IA32_TSC_ADJUST 0x3bu
+#define KVM_SYSTEM_TIME_ON  1u
+#define PVCLOCK_TSC_STABLE  0x01u
+#define NSEC_PER_SEC	    1000000000ull
 
 struct pvclock_vcpu_time_info {
 	uint32_t version; /* odd while it is written */
@@ -32,8 +32,8 @@ struct pvclock_vcpu_time_info {
 	uint8_t pad[2];
 };
 static_assert(sizeof(struct pvclock_vcpu_time_info) == 32, "msr.rst");
-static_assert(
-    offsetof(struct pvclock_vcpu_time_info, tsc_to_system_mul) == 24, "msr.rst");
+static_assert(offsetof(struct pvclock_vcpu_time_info, tsc_to_system_mul) == 24,
+    "msr.rst");
 
 struct pvclock_wall_clock {
 	uint32_t version;
@@ -71,9 +71,9 @@ tsc_adjust(struct soft_cpu *c)
 {
 	uint64_t adjust;
 
-	return bus_rdmsr(c->vcpu, MSR_IA32_TSC_ADJUST, &adjust) == MSR_OK ?
-		  adjust :
-		  0;
+	return bus_rdmsr(c->vcpu, MSR_IA32_TSC_ADJUST, &adjust) == MSR_OK
+		   ? adjust
+		   : 0;
 }
 
 static void
@@ -111,8 +111,8 @@ void
 kvmclock_tsc_changed(struct soft_cpu *c)
 {
 	if (c->msr.kvm_system_time & KVM_SYSTEM_TIME_ON)
-		write_page(c,
-		    c->msr.kvm_system_time & ~(uint64_t)KVM_SYSTEM_TIME_ON);
+		write_page(
+		    c, c->msr.kvm_system_time & ~(uint64_t)KVM_SYSTEM_TIME_ON);
 }
 
 /* Wall time at system_time 0. */

@@ -21,11 +21,11 @@
 #include "sys.h"
 
 struct msr_desc;
-typedef uint64_t (*msr_get)(struct soft_cpu *c, const struct msr_desc *d,
-    uint32_t msr);
+typedef uint64_t (*msr_get)(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr);
 /* False: #GP(0). */
-typedef bool (*msr_set)(struct soft_cpu *c, const struct msr_desc *d,
-    uint32_t msr, uint64_t val);
+typedef bool (*msr_set)(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val);
 
 struct msr_desc {
 	uint32_t first, last;
@@ -41,7 +41,8 @@ field(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr)
 	return (uint64_t *)((char *)c + d->off) + (msr - d->first);
 }
 
-/* --- plain ones -------------------------------------------------------------- */
+/* --- plain ones --------------------------------------------------------------
+ */
 
 static uint64_t
 get_field(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr)
@@ -56,8 +57,8 @@ get_const(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr)
 }
 
 static bool
-set_field(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_field(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	*field(c, d, msr) = val;
 	return true;
@@ -65,8 +66,8 @@ set_field(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
 
 /* arg: bits that must be zero. */
 static bool
-set_checked(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_checked(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	if (val & d->arg)
 		return false;
@@ -75,8 +76,8 @@ set_checked(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
 }
 
 static bool
-set_canonical(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_canonical(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	if (!cpu_is_canonical(val))
 		return false;
@@ -85,25 +86,25 @@ set_canonical(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
 }
 
 static bool
-set_low32(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_low32(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	*field(c, d, msr) = (uint32_t)val;
 	return true;
 }
 
 static bool
-set_ignored(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_ignored(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	return true;
 }
 
-/* --- those with rules ------------------------------------------------------------ */
+/* --- those with rules -------------------------------------------------- */
 
 static bool
-set_efer(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_efer(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	uint64_t changed;
 
@@ -129,7 +130,8 @@ memory_type_ok(unsigned int type, bool pat)
 }
 
 static bool
-set_pat(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
+set_pat(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	for (unsigned int n = 0; n < 8; n++)
 		if (!memory_type_ok(val >> (n * 8) & 0xff, true))
@@ -142,18 +144,19 @@ set_pat(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val
 #define MTRR_MASK_VALID	 0x0800ull
 
 static bool
-set_mtrr_def(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_mtrr_def(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
-	if ((val & ~(MTRR_DEF_ENABLES | 0xff)) || !memory_type_ok(val & 0xff, false))
+	if ((val & ~(MTRR_DEF_ENABLES | 0xff)) ||
+	    !memory_type_ok(val & 0xff, false))
 		return false;
 	c->msr.mtrr_def_type = val;
 	return true;
 }
 
 static bool
-set_mtrr_var(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_mtrr_var(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	uint64_t low = msr & 1 ? MTRR_MASK_VALID : 0xff;
 
@@ -166,8 +169,8 @@ set_mtrr_var(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
 }
 
 static bool
-set_mtrr_fixed(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_mtrr_fixed(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	for (unsigned int n = 0; n < 8; n++)
 		if (!memory_type_ok(val >> (n * 8) & 0xff, false))
@@ -181,8 +184,8 @@ set_mtrr_fixed(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
 #define MISC_ENABLE_RW	  0x0400c50089ull
 
 static bool
-set_misc_enable(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_misc_enable(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	c->msr.misc_enable = (val & MISC_ENABLE_RW) | MISC_ENABLE_FIXED;
 	return true;
@@ -192,8 +195,8 @@ set_misc_enable(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
 #define HWCR_TSC_FREQ_SEL 0x01000000ull
 
 static bool
-set_hwcr(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_hwcr(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	c->msr.hwcr = val | HWCR_TSC_FREQ_SEL;
 	return true;
@@ -202,8 +205,8 @@ set_hwcr(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
 #define PRED_CMD_IBPB 1u
 
 static bool
-set_pred_cmd(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_pred_cmd(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	return (val & ~(uint64_t)PRED_CMD_IBPB) == 0;
 }
@@ -215,8 +218,8 @@ get_seg_base(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr)
 }
 
 static bool
-set_seg_base(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_seg_base(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	if (!cpu_is_canonical(val))
 		return false;
@@ -226,8 +229,8 @@ set_seg_base(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
 
 /* kvmclock; the low bits of an address must be clear. */
 static bool
-set_kvm_wall_clock(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_kvm_wall_clock(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	if (val & 3)
 		return false;
@@ -237,8 +240,8 @@ set_kvm_wall_clock(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
 }
 
 static bool
-set_kvm_system_time(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
-    uint64_t val)
+set_kvm_system_time(
+    struct soft_cpu *c, const struct msr_desc *d, uint32_t msr, uint64_t val)
 {
 	if (val & 2)
 		return false;
@@ -247,7 +250,7 @@ set_kvm_system_time(struct soft_cpu *c, const struct msr_desc *d, uint32_t msr,
 	return true;
 }
 
-/* --- the table ------------------------------------------------------------------------ */
+/* --- the table --------------------------------------------------------- */
 
 #define OFF(member) .off = offsetof(struct soft_cpu, member)
 
@@ -337,7 +340,7 @@ msr_find(uint32_t msr)
 	return NULL;
 }
 
-/* --- RDMSR, WRMSR ------------------------------------------------------------------------ */
+/* --- RDMSR, WRMSR ------------------------------------------------------ */
 
 #define MSR_IA32_TSC	    0x10u
 #define MSR_IA32_TSC_ADJUST 0x3bu
@@ -432,7 +435,7 @@ sys_wrmsr(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 		c->rip = next_rip(c, i, rip);
 }
 
-/* --- time stamps, counters ------------------------------------------------------------------ */
+/* --- time stamps, counters --------------------------------------------- */
 
 static uint64_t
 read_tsc(struct soft_cpu *c)
@@ -446,8 +449,8 @@ read_tsc(struct soft_cpu *c)
 		}
 	}
 	return __builtin_ia32_rdtsc() -
-	    __atomic_load_n(c->tsc.base, __ATOMIC_RELAXED) +
-	    __atomic_load_n(c->tsc.offset, __ATOMIC_RELAXED);
+	       __atomic_load_n(c->tsc.base, __ATOMIC_RELAXED) +
+	       __atomic_load_n(c->tsc.offset, __ATOMIC_RELAXED);
 }
 
 static void

@@ -17,7 +17,7 @@
 #include "mmu.h"
 #include "segint.h"
 
-/* --- where things are ------------------------------------------------------------ */
+/* --- where things are -------------------------------------------------- */
 
 /* Offsets and numbers plus one: 0 is none. */
 #define GPR(vm, r)   FIELD(vm, gpr[r])
@@ -61,7 +61,7 @@ reg_seg(struct soft_cpu *c, unsigned int reg)
 	return &c->seg[seg_of_reg[reg] - 1];
 }
 
-/* --- what follows from a change ----------------------------------------------------- */
+/* --- what follows from a change ---------------------------------------- */
 
 static unsigned int
 derive_cpl(const struct soft_cpu *c)
@@ -103,10 +103,10 @@ static bool
 reg_is_paging(unsigned int reg)
 {
 	return reg == VM_REG_GUEST_CR0 || reg == VM_REG_GUEST_CR3 ||
-	    reg == VM_REG_GUEST_CR4 || reg == VM_REG_GUEST_EFER;
+	       reg == VM_REG_GUEST_CR4 || reg == VM_REG_GUEST_EFER;
 }
 
-/* --- single registers ------------------------------------------------------------------- */
+/* --- single registers -------------------------------------------------- */
 
 static uint64_t
 get_cr8(struct soft_cpu *c)
@@ -178,7 +178,7 @@ soft_set_reg(struct soft_cpu *c, enum vm_reg_name reg, uint64_t val)
 	return 0;
 }
 
-/* --- descriptors ------------------------------------------------------------------------- */
+/* --- descriptors ------------------------------------------------------- */
 
 static struct soft_dtr *
 reg_dtr(struct soft_cpu *c, enum vm_reg_name reg)

@@ -14,16 +14,17 @@
 #include "segint.h"
 #include "sys.h"
 
-#define PAT_RESET	    0x0007040600070406ull
-#define DR6_RESET	    0xffff0ff0u
-#define DR7_RESET	    0x00000400u
-#define RESET_RDX	    0x00000f00u
-#define MISC_ENABLE_RESET   0x1800u /* BTS and PEBS unavailable */
-#define HWCR_RESET	    0x01000000u /* TSC counts at the P0 frequency */
-#define DE_CFG_RESET	    0x2u	/* LFENCE serialises */
-#define XCR0_RESET	    1u
+#define PAT_RESET	  0x0007040600070406ull
+#define DR6_RESET	  0xffff0ff0u
+#define DR7_RESET	  0x00000400u
+#define RESET_RDX	  0x00000f00u
+#define MISC_ENABLE_RESET 0x1800u     /* BTS and PEBS unavailable */
+#define HWCR_RESET	  0x01000000u /* TSC counts at the P0 frequency */
+#define DE_CFG_RESET	  0x2u	      /* LFENCE serialises */
+#define XCR0_RESET	  1u
 
-/* --- breakpoints ------------------------------------------------------------ */
+/* --- breakpoints ------------------------------------------------------------
+ */
 
 enum { DR_EXEC = 0, DR_WRITE = 1, DR_IO = 2, DR_RW = 3 };
 
@@ -82,15 +83,15 @@ cpu_rep_interrupted(struct soft_cpu *c)
 		c->rflags |= FL_RF;
 }
 
-/* --- mode and view --------------------------------------------------------------- */
+/* --- mode and view ----------------------------------------------------- */
 
 static unsigned int
 view_of(const struct soft_cpu *c, unsigned int cpl)
 {
 	if (cpl == 3)
 		return VIEW_USER;
-	return (c->cr4 & CR4_SMAP) && !(c->rflags & FL_AC) ? VIEW_KERN_SMAP :
-							     VIEW_KERN;
+	return (c->cr4 & CR4_SMAP) && !(c->rflags & FL_AC) ? VIEW_KERN_SMAP
+							   : VIEW_KERN;
 }
 
 void
@@ -110,8 +111,8 @@ static bool
 seg_is_flat(const struct soft_seg *s)
 {
 	return s->base == 0 && s->limit == UINT32_MAX &&
-	    (s->access & (AR_UNUSABLE | AR_P | AR_S | AR_CODE | AR_E | AR_W)) ==
-	    (AR_P | AR_S | AR_W);
+	       (s->access & (AR_UNUSABLE | AR_P | AR_S | AR_CODE | AR_E |
+				AR_W)) == (AR_P | AR_S | AR_W);
 }
 
 static uint32_t
@@ -169,7 +170,7 @@ cpu_set_rflags(struct soft_cpu *c, uint64_t val, uint64_t mask)
 	c->rflags = (fl & ~FL_OSZAPC) | FL_ONE;
 }
 
-/* --- reset ------------------------------------------------------------------------- */
+/* --- reset ------------------------------------------------------------- */
 
 static void
 reset_segments(struct soft_cpu *c)

@@ -12,8 +12,14 @@
 #include "sys.h"
 
 #define M(name) ZYDIS_MNEMONIC_##name
-#define UD(name) { M(name), ROW_END, 0, sys_ud }
-#define HINT(name) { M(name), 0, 0, sys_prefetch }
+#define UD(name)                                                               \
+	{                                                                      \
+		M(name), ROW_END, 0, sys_ud                                    \
+	}
+#define HINT(name)                                                             \
+	{                                                                      \
+		M(name), 0, 0, sys_prefetch                                    \
+	}
 
 /* clang-format off */
 const struct insn_row sys_rows[] = {

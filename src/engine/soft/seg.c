@@ -13,7 +13,8 @@
 #include "segint.h"
 #include "sys.h"
 
-/* --- descriptors ----------------------------------------------------------- */
+/* --- descriptors -----------------------------------------------------------
+ */
 
 uint32_t
 desc_limit(const struct desc *d)
@@ -114,7 +115,8 @@ desc_to_seg(const struct desc *d, unsigned int sel, struct soft_seg *ret)
 	ret->sel = (uint16_t)sel;
 }
 
-/* --- loading --------------------------------------------------------------- */
+/* --- loading ---------------------------------------------------------------
+ */
 
 void
 seg_set_null(struct soft_seg *s, unsigned int sel, unsigned int dpl)
@@ -260,7 +262,7 @@ cs_check_rip(
 	return rip <= cs->limit || cpu_raise_gp(c, ext);
 }
 
-/* --- stacks ------------------------------------------------------------------- */
+/* --- stacks ------------------------------------------------------------ */
 
 void
 stack_flat64(uint64_t sp, unsigned int cpl, uint32_t err, struct stack *ret)
@@ -295,8 +297,7 @@ stack_current(const struct soft_cpu *c, struct stack *ret)
 	if (c->mode & MODE_64)
 		stack_flat64(c->gpr[R_RSP], c->cpl, 0, ret);
 	else
-		stack_of_seg(
-		    &c->seg[SEG_SS], c->gpr[R_RSP], c->cpl, 0, ret);
+		stack_of_seg(&c->seg[SEG_SS], c->gpr[R_RSP], c->cpl, 0, ret);
 }
 
 void
@@ -319,7 +320,7 @@ stack_range_ok(const struct stack *st, uint64_t off, uint64_t len)
 		return false;
 	if ((st->ar & (AR_S | AR_CODE | AR_E)) == (AR_S | AR_E))
 		return off > st->limit &&
-		    last <= (st->ar & AR_DB ? 0xffffffffull : 0xffffull);
+		       last <= (st->ar & AR_DB ? 0xffffffffull : 0xffffull);
 	/* A 4 GiB segment never faults: offsets wrap (as ea.c has it). */
 	return last <= st->limit || st->limit == UINT32_MAX;
 }
@@ -407,8 +408,8 @@ stack_push_frame(struct soft_cpu *c, struct stack *st, const uint64_t *vals,
 }
 
 bool
-stack_read(
-    struct soft_cpu *c, const struct stack *st, unsigned int off, unsigned int w)
+stack_read(struct soft_cpu *c, const struct stack *st, unsigned int off,
+    unsigned int w)
 {
 	uint64_t at = (st->sp + off) & st->mask, la;
 	const void *p;
@@ -418,16 +419,16 @@ stack_read(
 	la = stack_la(st, at);
 	p = tlb_read_ptr(c, la, w);
 	if (likely(p != NULL)) {
-		c->mem_val = w == 8 ? HOST_LD(uint64_t, p) :
-		    w == 4	    ? HOST_LD(uint32_t, p) :
-				      HOST_LD(uint16_t, p);
+		c->mem_val = w == 8   ? HOST_LD(uint64_t, p)
+			     : w == 4 ? HOST_LD(uint32_t, p)
+				      : HOST_LD(uint16_t, p);
 		return true;
 	}
 	c->acc_seg = SEG_SS;
 	return mem_read_slow(c, la, w);
 }
 
-/* --- stacks in the TSS ------------------------------------------------------------ */
+/* --- stacks in the TSS ------------------------------------------------- */
 
 bool
 tss_legacy_stack(struct soft_cpu *c, unsigned int cpl, uint32_t ext,
@@ -466,7 +467,7 @@ tss_long_stack(struct soft_cpu *c, unsigned int off, uint32_t ext)
 	return true;
 }
 
-/* --- operands of handlers ----------------------------------------------------------- */
+/* --- operands of handlers ---------------------------------------------- */
 
 bool
 sys_ea(struct soft_cpu *c, const struct insn *i, uint64_t rip,
@@ -497,5 +498,5 @@ sys_put_rm(struct soft_cpu *c, const struct insn *i, uint64_t rip,
 		return true;
 	}
 	return sys_ea(c, i, rip, size, ACC_W) &&
-	    mem_write_slow(c, c->ea, size, val);
+	       mem_write_slow(c, c->ea, size, val);
 }

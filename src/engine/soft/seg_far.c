@@ -44,7 +44,7 @@ cs_bits_ok(const struct soft_cpu *c, uint32_t ar)
 	return !cpu_long_mode(c) || (ar & (AR_L | AR_DB)) != (AR_L | AR_DB);
 }
 
-/* --- real and virtual-8086 mode ------------------------------------------------ */
+/* --- real and virtual-8086 mode ---------------------------------------- */
 
 static bool
 far_jump_real(struct soft_cpu *c, const struct farptr *t)
@@ -75,7 +75,7 @@ far_call_real(struct soft_cpu *c, const struct farptr *t, unsigned int opsize,
 	return far_jump_real(c, t);
 }
 
-/* --- direct transfers in protected mode -------------------------------------------- */
+/* --- direct transfers in protected mode -------------------------------- */
 
 /* The code segment of a direct far JMP or CALL (not through a gate). */
 static bool
@@ -130,9 +130,12 @@ call_code(struct soft_cpu *c, const struct farptr *t, struct desc *d,
 	return true;
 }
 
-/* --- gates --------------------------------------------------------------------------- */
+/* --- gates
+ * ---------------------------------------------------------------------------
+ */
 
-/* DPL and presence of a call gate, task gate or TSS descriptor used directly. */
+/* DPL and presence of a call gate, task gate or TSS descriptor used directly.
+ */
 static bool
 check_gate_access(struct soft_cpu *c, const struct desc *d, unsigned int sel)
 {
@@ -222,8 +225,8 @@ read_params(
 
 /* The stack of the more privileged level a call gate leads to. */
 static bool
-gate_stack(struct soft_cpu *c, unsigned int cpl, struct soft_seg *ss,
-    struct stack *st)
+gate_stack(
+    struct soft_cpu *c, unsigned int cpl, struct soft_seg *ss, struct stack *st)
 {
 	if (!cpu_long_mode(c))
 		return tss_legacy_stack(c, cpl, 0, ss, st);
@@ -321,7 +324,7 @@ far_task(struct soft_cpu *c, struct desc *d, unsigned int sel,
 		return task_switch(c, sel, d, src, resume, -1, 0);
 	sel = d->lo >> 16;
 	return task_fetch_tss(c, sel, EXC_GP, 0, false, &tss) &&
-	    task_switch(c, sel, &tss, src, resume, -1, 0);
+	       task_switch(c, sel, &tss, src, resume, -1, 0);
 }
 
 static bool
@@ -332,8 +335,8 @@ far_system(struct soft_cpu *c, struct desc *d, unsigned int sel, bool call,
 	bool lm = cpu_long_mode(c);
 
 	if (type == SYS_CALL || (type == SYS_CALL16 && !lm))
-		return call ? call_gate(c, d, sel, ret_rip) :
-			      jump_gate(c, d, sel);
+		return call ? call_gate(c, d, sel, ret_rip)
+			    : jump_gate(c, d, sel);
 	if (lm ||
 	    (type != SYS_TASK_GATE && type != SYS_TSS && type != SYS_TSS16))
 		return cpu_raise_gp(c, SEL_ERR(sel));
@@ -350,8 +353,8 @@ far_transfer(struct soft_cpu *c, const struct farptr *t, unsigned int opsize,
 	struct desc d;
 
 	if (!cpu_protected(c))
-		return call ? far_call_real(c, t, opsize, ret_rip) :
-			      far_jump_real(c, t);
+		return call ? far_call_real(c, t, opsize, ret_rip)
+			    : far_jump_real(c, t);
 	if (sel_null(t->sel))
 		return cpu_raise_gp(c, 0);
 	if (!desc_read(c, t->sel, EXC_GP, 0, &d))
@@ -360,11 +363,11 @@ far_transfer(struct soft_cpu *c, const struct farptr *t, unsigned int opsize,
 		return far_system(c, &d, t->sel, call, ret_rip);
 	if (!ar_is_code(d.ar))
 		return cpu_raise_gp(c, SEL_ERR(t->sel));
-	return call ? call_code(c, t, &d, opsize, ret_rip) :
-		      jump_code(c, t, &d);
+	return call ? call_code(c, t, &d, opsize, ret_rip)
+		    : jump_code(c, t, &d);
 }
 
-/* --- handlers: JMP and CALL ------------------------------------------------------------ */
+/* --- handlers: JMP and CALL -------------------------------------------- */
 
 static void
 far_imm(struct soft_cpu *c, const struct insn *i, uint64_t rip, bool call)
@@ -381,8 +384,8 @@ far_imm(struct soft_cpu *c, const struct insn *i, uint64_t rip, bool call)
 
 /* Offset, then selector: c->mem_val is the selector when it returns true. */
 static bool
-read_farptr(struct soft_cpu *c, const struct insn *i, uint64_t rip,
-    struct farptr *t)
+read_farptr(
+    struct soft_cpu *c, const struct insn *i, uint64_t rip, struct farptr *t)
 {
 	unsigned int w = i->opsize == 2 ? 2 : 4;
 
@@ -391,8 +394,8 @@ read_farptr(struct soft_cpu *c, const struct insn *i, uint64_t rip,
 	if (!mem_read_slow(c, c->ea, w))
 		return false;
 	t->off = c->mem_val;
-	if (!mem_read_slow(c,
-		c->mode & MODE_64 ? c->ea + w : (uint32_t)(c->ea + w), 2))
+	if (!mem_read_slow(
+		c, c->mode & MODE_64 ? c->ea + w : (uint32_t)(c->ea + w), 2))
 		return false;
 	t->sel = (unsigned int)c->mem_val;
 	return true;
@@ -434,7 +437,9 @@ sys_call_far_mem(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	far_mem(c, i, rip, true);
 }
 
-/* --- RET far ------------------------------------------------------------------------------ */
+/* --- RET far
+ * ------------------------------------------------------------------------------
+ */
 
 static bool
 ret_real(struct soft_cpu *c, const struct insn *i, uint64_t rip)
@@ -457,8 +462,7 @@ ret_real(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 }
 
 bool
-seg_fetch_return_cs(
-    struct soft_cpu *c, unsigned int sel, struct desc *d)
+seg_fetch_return_cs(struct soft_cpu *c, unsigned int sel, struct desc *d)
 {
 	unsigned int rpl = SEL_RPL(sel);
 	uint32_t err = SEL_ERR(sel);
@@ -516,7 +520,8 @@ ret_outer(struct soft_cpu *c, const struct stack *st, unsigned int w,
 		return false;
 	sp = c->mem_val;
 	if (!stack_read(c, st, 3 * w + imm, w) ||
-	    !seg_fetch_return_ss(c, c->mem_val & 0xffff, cpl, cs->access, &ss) ||
+	    !seg_fetch_return_ss(
+		c, c->mem_val & 0xffff, cpl, cs->access, &ss) ||
 	    !cs_check_rip(c, cs, rip, 0) || !desc_set_accessed(c, d))
 		return false;
 	cs->access |= AR_A;
@@ -567,7 +572,7 @@ sys_ret_far(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 		cpu_update_mode(c);
 }
 
-/* --- MOV, PUSH, POP of segment registers --------------------------------------------------- */
+/* --- MOV, PUSH, POP of segment registers ------------------------------- */
 
 /* A segment register was loaded: the block ends, mode follows. */
 static void
@@ -644,7 +649,7 @@ sys_pop_sreg(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	finish_load(c, i, rip, i->r1 == SEG_SS);
 }
 
-/* --- LDS LES LFS LGS LSS: row argument = segment ---------------------------------------------- */
+/* --- LDS LES LFS LGS LSS: row argument = segment ----------------------- */
 
 void
 sys_load_farptr(struct soft_cpu *c, const struct insn *i, uint64_t rip)

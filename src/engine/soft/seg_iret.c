@@ -49,7 +49,7 @@ set_flags(struct soft_cpu *c, uint32_t flags, uint32_t mask)
 		c->rflags &= ~FL_RF;
 }
 
-/* --- real and virtual-8086 mode -------------------------------------------------- */
+/* --- real and virtual-8086 mode ---------------------------------------- */
 
 static bool
 iret_real(struct soft_cpu *c, unsigned int w)
@@ -70,7 +70,7 @@ iret_real(struct soft_cpu *c, unsigned int w)
 	return true;
 }
 
-/* --- to virtual-8086 mode ----------------------------------------------------------- */
+/* --- to virtual-8086 mode ---------------------------------------------- */
 
 #define V86_FRAME_WORDS 9 /* EIP CS EFLAGS ESP SS ES DS FS GS */
 
@@ -98,7 +98,7 @@ iret_to_v86(struct soft_cpu *c, struct iret_frame *f)
 	return true;
 }
 
-/* --- from a nested task ---------------------------------------------------------------- */
+/* --- from a nested task ------------------------------------------------ */
 
 static bool
 iret_task(struct soft_cpu *c, uint64_t next)
@@ -111,10 +111,10 @@ iret_task(struct soft_cpu *c, uint64_t next)
 		return false;
 	sel = c->mem_val & 0xffff;
 	return task_fetch_tss(c, sel, EXC_TS, 0, true, &d) &&
-	    task_switch(c, sel, &d, TASK_IRET, next, -1, 0);
+	       task_switch(c, sel, &d, TASK_IRET, next, -1, 0);
 }
 
-/* --- protected and long mode -------------------------------------------------------------- */
+/* --- protected and long mode ------------------------------------------- */
 
 static bool
 iret_protected(struct soft_cpu *c, struct iret_frame *f)

@@ -13,21 +13,21 @@
 #include "insn.h"
 
 /* Access rights, the format of vmmapi.h's struct seg_desc. */
-#define AR_A	    0x0001u /* accessed */
-#define AR_W	    0x0002u /* data: writable; code: readable */
-#define AR_R	    0x0002u
-#define AR_C	    0x0004u /* code: conforming */
-#define AR_E	    0x0004u /* data: expand down */
-#define AR_CODE	    0x0008u
-#define AR_S	    0x0010u /* code or data, not system */
-#define AR_TYPE	    0x001fu /* with S */
-#define AR_P	    0x0080u
-#define AR_AVL	    0x1000u
-#define AR_L	    0x2000u
-#define AR_DB	    0x4000u
-#define AR_G	    0x8000u
-#define AR_UNUSABLE 0x10000u
-#define AR_DPL(a)   (((a) >> 5) & 3u)
+#define AR_A	     0x0001u /* accessed */
+#define AR_W	     0x0002u /* data: writable; code: readable */
+#define AR_R	     0x0002u
+#define AR_C	     0x0004u /* code: conforming */
+#define AR_E	     0x0004u /* data: expand down */
+#define AR_CODE	     0x0008u
+#define AR_S	     0x0010u /* code or data, not system */
+#define AR_TYPE	     0x001fu /* with S */
+#define AR_P	     0x0080u
+#define AR_AVL	     0x1000u
+#define AR_L	     0x2000u
+#define AR_DB	     0x4000u
+#define AR_G	     0x8000u
+#define AR_UNUSABLE  0x10000u
+#define AR_DPL(a)    (((a) >> 5) & 3u)
 #define AR_DPL_SHIFT 5
 
 /* System descriptor types (SDM 3A table 3-2). */
@@ -46,11 +46,11 @@ enum {
 	SYS_TRAP = 15,
 };
 
-#define ERR_EXT 1u /* error code: event external to the program */
-#define ERR_IDT 2u
+#define ERR_EXT	   1u /* error code: event external to the program */
+#define ERR_IDT	   2u
 
-#define SEL_RPL(s) ((s) & 3u)
-#define SEL_ERR(s) ((uint32_t)((s) & 0xfffcu))
+#define SEL_RPL(s) ((s)&3u)
+#define SEL_ERR(s) ((uint32_t)((s)&0xfffcu))
 
 /* A descriptor as fetched. */
 struct desc {
@@ -132,10 +132,7 @@ cpu_iopl(const struct soft_cpu *c)
 static inline void
 zero_u64(uint64_t *p, uint64_t n)
 {
-	__asm__ volatile("rep stosq"
-			 : "+D"(p), "+c"(n)
-			 : "a"(0)
-			 : "memory");
+	__asm__ volatile("rep stosq" : "+D"(p), "+c"(n) : "a"(0) : "memory");
 }
 
 /* Address of the instruction after i. */
@@ -146,7 +143,7 @@ next_rip(const struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	return c->mode & MODE_64 ? rip : (uint32_t)rip;
 }
 
-/* --- loading segment registers ------------------------------------------------ */
+/* --- loading segment registers ----------------------------------------- */
 
 /*
  * Load seg (not CS, LDTR, TR) the way MOV does in the present mode.  In
@@ -164,23 +161,24 @@ void seg_set_null(struct soft_seg *s, unsigned int sel, unsigned int dpl);
  */
 bool seg_fetch_ss(struct soft_cpu *c, unsigned int sel, unsigned int cpl,
     unsigned int vector, uint32_t ext, struct soft_seg *ret);
-/* After a return to an outer level: null data segments too privileged for cpl. */
+/* After a return to an outer level: null data segments too privileged for cpl.
+ */
 void seg_drop_privileged(struct soft_cpu *c);
 /* rip as target in code segment cs: limit or canonical form; #GP(ext). */
 bool cs_check_rip(
     struct soft_cpu *c, const struct soft_seg *cs, uint64_t rip, uint32_t ext);
 
 /* CS taken from the stack by RET or IRET. */
-bool seg_fetch_return_cs(
-    struct soft_cpu *c, unsigned int sel, struct desc *ret);
+bool
+seg_fetch_return_cs(struct soft_cpu *c, unsigned int sel, struct desc *ret);
 /* SS taken from the stack for level cpl; cs_ar: the code returned to. */
-bool seg_fetch_return_ss(struct soft_cpu *c, unsigned int sel,
-    unsigned int cpl, uint32_t cs_ar, struct soft_seg *ret);
+bool seg_fetch_return_ss(struct soft_cpu *c, unsigned int sel, unsigned int cpl,
+    uint32_t cs_ar, struct soft_seg *ret);
 /* RSP = sp, as wide as the returned-to code and stack have it. */
-void seg_return_rsp(struct soft_cpu *c, const struct soft_seg *ss,
-    uint32_t cs_ar, uint64_t sp);
+void seg_return_rsp(
+    struct soft_cpu *c, const struct soft_seg *ss, uint32_t cs_ar, uint64_t sp);
 
-/* --- stacks ----------------------------------------------------------------------- */
+/* --- stacks ------------------------------------------------------------ */
 
 /* A stack, the current one or the one being switched to. */
 struct stack {
@@ -189,15 +187,16 @@ struct stack {
 	uint64_t base;
 	uint32_t limit;
 	uint32_t ar;
-	uint8_t cpl; /* privilege of the accesses */
-	bool flat;   /* 64-bit: canonical checks only */
+	uint8_t cpl;  /* privilege of the accesses */
+	bool flat;    /* 64-bit: canonical checks only */
 	uint32_t err; /* error code of a limit fault */
 };
 
 void stack_current(const struct soft_cpu *c, struct stack *ret);
 void stack_of_seg(const struct soft_seg *ss, uint64_t sp, unsigned int cpl,
     uint32_t err, struct stack *ret);
-void stack_flat64(uint64_t sp, unsigned int cpl, uint32_t err, struct stack *ret);
+void
+stack_flat64(uint64_t sp, unsigned int cpl, uint32_t err, struct stack *ret);
 /*
  * Push n values of w bytes, vals[0] first.  All is checked before memory
  * changes; st->sp moves on success.
@@ -205,26 +204,27 @@ void stack_flat64(uint64_t sp, unsigned int cpl, uint32_t err, struct stack *ret
 bool stack_push_frame(struct soft_cpu *c, struct stack *st,
     const uint64_t *vals, unsigned int n, unsigned int w);
 /* The w bytes at sp + off, in c->mem_val. */
-bool stack_read(
-    struct soft_cpu *c, const struct stack *st, unsigned int off, unsigned int w);
+bool stack_read(struct soft_cpu *c, const struct stack *st, unsigned int off,
+    unsigned int w);
 /* RSP = sp as wide as the stack is. */
 void stack_commit(struct soft_cpu *c, const struct stack *st, uint64_t sp);
 
-/* --- privilege and views ------------------------------------------------------------ */
+/* --- privilege and views ----------------------------------------------- */
 
-/* Data accesses are judged as by CPL `cpl` from here on; mode is not touched. */
+/* Data accesses are judged as by CPL `cpl` from here on; mode is not touched.
+ */
 void cpu_set_view(struct soft_cpu *c, unsigned int cpl);
 
 /*
- * SS:ESP for ring `cpl` from the TSS (legacy modes): #TS with ext.  The segment is
- * checked (seg_fetch_ss) and st describes the stack.
+ * SS:ESP for ring `cpl` from the TSS (legacy modes): #TS with ext.  The segment
+ * is checked (seg_fetch_ss) and st describes the stack.
  */
 bool tss_legacy_stack(struct soft_cpu *c, unsigned int cpl, uint32_t ext,
     struct soft_seg *ret_ss, struct stack *ret_st);
 /* 64-bit TSS: the stack pointer at byte `off`; c->mem_val.  #TS, #SS. */
 bool tss_long_stack(struct soft_cpu *c, unsigned int off, uint32_t ext);
 
-/* --- events (exc.c) -------------------------------------------------------------------- */
+/* --- events (exc.c) ---------------------------------------------------- */
 
 /*
  * INT n, INT3, INTO executed at rip; delivered at once.  A fault on the way is
@@ -235,7 +235,7 @@ bool cpu_soft_interrupt(
 /* INT1: #DB without the DPL check. */
 bool cpu_icebp(struct soft_cpu *c, uint64_t rip, uint64_t next);
 
-/* --- task switch (task.c) ------------------------------------------------------------------ */
+/* --- task switch (task.c) ---------------------------------------------- */
 
 enum task_source { TASK_JMP, TASK_CALL, TASK_IRET, TASK_EVENT };
 /*
@@ -250,7 +250,7 @@ bool task_switch(struct soft_cpu *c, unsigned int sel, struct desc *d,
 bool task_fetch_tss(struct soft_cpu *c, unsigned int sel, unsigned int vector,
     uint32_t ext, bool busy, struct desc *ret);
 
-/* --- operands of handlers ------------------------------------------------------------------- */
+/* --- operands of handlers ---------------------------------------------- */
 
 /* r/m operand of `size` bytes (register r2 or memory) into c->mem_val. */
 bool sys_get_rm(
@@ -264,9 +264,9 @@ bool sys_ea(struct soft_cpu *c, const struct insn *i, uint64_t rip,
 /* RFLAGS bits that IRET of `size` bytes changes in the present state. */
 uint32_t flags_change_mask(const struct soft_cpu *c, unsigned int size);
 
-/* --- handlers listed in sys_rows[] (rows.c) ---------------------------------------------------- */
+/* --- handlers listed in sys_rows[] (rows.c) ---------------------------- */
 
-#define SYS_HANDLER(name) \
+#define SYS_HANDLER(name)                                                      \
 	void name(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 
 /* seg_far.c, seg_iret.c */

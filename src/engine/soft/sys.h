@@ -12,7 +12,8 @@
 #include "cpu.h"
 #include "insn.h"
 
-/* --- handlers of ambiguous mnemonics --------------------------------------- */
+/* --- handlers of ambiguous mnemonics ---------------------------------------
+ */
 
 /*
  * MOV, PUSH, POP with a segment, control or debug register.  r1 is the *number*
@@ -43,17 +44,17 @@ void sys_ret_far(struct soft_cpu *c, const struct insn *i, uint64_t rip);
 
 /*
  * Rows whose operands are not obvious from insn.h's general filling:
- *   IN, OUT      r1/r2 unused; accumulator is implied; opsize 1 2 4; the port is
- *		  (uint8_t)imm when INSN_IMM_PORT is in x, DX otherwise
- *   INSx, OUTSx  opsize 1 2 4; mem's low bits: OUTS's segment; INSN_A32/A16/REP
- *   INT	  imm: vector
+ *   IN, OUT      r1/r2 unused; accumulator is implied; opsize 1 2 4; the port
+ *is (uint8_t)imm when INSN_IMM_PORT is in x, DX otherwise INSx, OUTSx  opsize 1
+ *2 4; mem's low bits: OUTS's segment; INSN_A32/A16/REP INT	  imm: vector
  *   LDS ... LSS  r1: register, memory operand; opsize: the offset's
  *   LGDT ...	  opsize 2 in legacy modes: 24-bit base
  *   IRET*, PUSHF*, POPF*, SYSRET, SYSEXIT  opsize 2, 4 or 8
  */
 #define INSN_IMM_PORT 0x00000100u
 
-/* --- debugging ------------------------------------------------------------- */
+/* --- debugging -------------------------------------------------------------
+ */
 
 /*
  * Call before an instruction when cpu_has_exec_breakpoints(): true when one at
@@ -67,18 +68,21 @@ cpu_has_exec_breakpoints(const struct soft_cpu *c)
 	uint64_t d = c->dr7;
 
 	return ((d & 0x03) && !(d & 0x00030000)) ||
-	    ((d & 0x0c) && !(d & 0x00300000)) ||
-	    ((d & 0x30) && !(d & 0x03000000)) ||
-	    ((d & 0xc0) && !(d & 0x30000000));
+	       ((d & 0x0c) && !(d & 0x00300000)) ||
+	       ((d & 0x30) && !(d & 0x03000000)) ||
+	       ((d & 0xc0) && !(d & 0x30000000));
 }
 /* A data or I/O breakpoint enabled: accesses must take the slow path. */
 bool cpu_has_data_breakpoints(const struct soft_cpu *c);
-/* A REP instruction stops in the middle for an event: RF keeps its breakpoint. */
+/* A REP instruction stops in the middle for an event: RF keeps its breakpoint.
+ */
 void cpu_rep_interrupted(struct soft_cpu *c);
 
-/* --- CPU model --------------------------------------------------------------- */
+/* --- CPU model ---------------------------------------------------------------
+ */
 
-/* Reads the host's CPUID once; sets vm->cpuid and vm->phys_bits.  0 or -errno. */
+/* Reads the host's CPUID once; sets vm->cpuid and vm->phys_bits.  0 or -errno.
+ */
 int cpuid_create(struct soft_vm *vm) WARN_UNUSED;
 void cpuid_destroy(struct soft_vm *vm);
 
@@ -93,7 +97,7 @@ void cpuid_query(const struct soft_cpu *c, uint32_t leaf, uint32_t sub,
 uint64_t cpuid_cr4_mask(const struct soft_cpu *c);
 uint64_t cpuid_efer_mask(const struct soft_cpu *c);
 
-/* --- registers by vmmapi name (engine ops get_reg and so on) ------------------ */
+/* --- registers by vmmapi name (engine ops get_reg and so on) ----------- */
 
 /*
  * 0, -EINVAL.  Setting is raw: no checks, any order; mode, CPL and LMA are
@@ -101,8 +105,8 @@ uint64_t cpuid_efer_mask(const struct soft_cpu *c);
  */
 int soft_get_reg(struct soft_cpu *c, enum vm_reg_name reg, uint64_t *ret_val);
 int soft_set_reg(struct soft_cpu *c, enum vm_reg_name reg, uint64_t val);
-int soft_get_desc(
-    struct soft_cpu *c, enum vm_reg_name reg, struct seg_desc *ret);
+int
+soft_get_desc(struct soft_cpu *c, enum vm_reg_name reg, struct seg_desc *ret);
 int soft_set_desc(
     struct soft_cpu *c, enum vm_reg_name reg, const struct seg_desc *d);
 

@@ -20,7 +20,8 @@
 #define AR_FLAT_DATA (AR_P | AR_S | AR_W | AR_A | AR_G | AR_DB)
 
 static void
-set_flat(struct soft_seg *s, unsigned int sel, uint32_t access, unsigned int cpl)
+set_flat(
+    struct soft_seg *s, unsigned int sel, uint32_t access, unsigned int cpl)
 {
 	s->base = 0;
 	s->limit = UINT32_MAX;
@@ -39,7 +40,8 @@ set_cs_ss(struct soft_cpu *c, unsigned int cs, unsigned int ss, uint32_t bits,
 	cpu_update_mode(c);
 }
 
-/* --- SYSCALL, SYSRET -------------------------------------------------------- */
+/* --- SYSCALL, SYSRET --------------------------------------------------------
+ */
 
 void
 sys_syscall(struct soft_cpu *c, const struct insn *i, uint64_t rip)
@@ -108,7 +110,7 @@ sys_sysret(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	set_cs_ss(c, base | 3, (base + 8) | 3, AR_DB, 3);
 }
 
-/* --- SYSENTER, SYSEXIT --------------------------------------------------------- */
+/* --- SYSENTER, SYSEXIT ------------------------------------------------- */
 
 void
 sys_sysenter(struct soft_cpu *c, const struct insn *i, uint64_t rip)
@@ -149,7 +151,7 @@ sys_sysexit(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	set_cs_ss(c, (cs + 16) | 3, (cs + 24) | 3, AR_DB, 3);
 }
 
-/* --- segment bases ------------------------------------------------------------------ */
+/* --- segment bases ----------------------------------------------------- */
 
 void
 sys_swapgs(struct soft_cpu *c, const struct insn *i, uint64_t rip)

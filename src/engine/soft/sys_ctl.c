@@ -4,9 +4,9 @@
  * registers, INVLPG INVPCID, INVD WBINVD WBNOINVD, HLT.
  *
  * Intel SDM 3A 2.5 and 4.10, SDM 2 MOV CR/DR; AMD APM 2 chapter 3.  Caches do
- * not exist: CR0.CD and NW are stored only.  The TLB knows no PCIDs, so each MOV
- * to CR3 flushes what is not global, whatever bit 63 says.
- * Runs on the vCPU's thread with guest FP state live: no libc.
+ * not exist: CR0.CD and NW are stored only.  The TLB knows no PCIDs, so each
+ * MOV to CR3 flushes what is not global, whatever bit 63 says. Runs on the
+ * vCPU's thread with guest FP state live: no libc.
  */
 #include "cpu.h"
 
@@ -17,20 +17,20 @@
 #include "segint.h"
 #include "sys.h"
 
-#define CR0_DEFINED                                                       \
-	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP |   \
+#define CR0_DEFINED                                                            \
+	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP |        \
 	    CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 #define CR3_PCID_MASK	 0xfffull
 #define CR3_NOFLUSH	 (1ull << 63)
 #define CR4_FLUSH	 (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_PCIDE)
 #define CR4_PDPTE_RELOAD (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP)
 
-#define DR6_WRITABLE 0x0000e00fu
-#define DR6_ONES     0xffff0ff0u
-#define DR6_BD	     0x2000u
-#define DR7_WRITABLE 0xffff23ffu
-#define DR7_ONES     0x00000400u
-#define DR7_GD	     0x2000u
+#define DR6_WRITABLE	 0x0000e00fu
+#define DR6_ONES	 0xffff0ff0u
+#define DR6_BD		 0x2000u
+#define DR7_WRITABLE	 0xffff23ffu
+#define DR7_ONES	 0x00000400u
+#define DR7_GD		 0x2000u
 
 static bool
 need_cpl0(struct soft_cpu *c)
@@ -45,7 +45,8 @@ pae_legacy(uint64_t cr0, uint64_t cr4, uint64_t efer)
 	return (cr0 & CR0_PG) && (cr4 & CR4_PAE) && !(efer & EFER_LME);
 }
 
-/* --- CR0 --------------------------------------------------------------------- */
+/* --- CR0 ---------------------------------------------------------------------
+ */
 
 /* CR0.PG goes from 0 to 1. */
 static bool
@@ -94,7 +95,7 @@ write_cr0(struct soft_cpu *c, uint64_t val)
 	return true;
 }
 
-/* --- CR3, CR4, CR8 -------------------------------------------------------------- */
+/* --- CR3, CR4, CR8 ----------------------------------------------------- */
 
 static bool
 write_cr3(struct soft_cpu *c, uint64_t val)
@@ -192,7 +193,8 @@ sys_mov_to_cr(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 		cpu_raise_ud(c);
 		return;
 	}
-	/* The mode that decides how wide RIP is, is the one before the write. */
+	/* The mode that decides how wide RIP is, is the one before the write.
+	 */
 	if (need_cpl0(c) && cr_write[i->r1](c, reg_get(c, i->r2, size)))
 		c->rip = size == 8 ? rip + i->len : (uint32_t)(rip + i->len);
 }
@@ -243,7 +245,7 @@ sys_mov_from_cr(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT(c, i, rip);
 }
 
-/* --- debug registers -------------------------------------------------------------- */
+/* --- debug registers --------------------------------------------------- */
 
 /* DR number with the aliases resolved; false: exception recorded. */
 static bool
@@ -307,7 +309,7 @@ sys_mov_from_dr(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT(c, i, rip);
 }
 
-/* --- machine status word ------------------------------------------------------------- */
+/* --- machine status word ----------------------------------------------- */
 
 /* UMIP: SGDT SIDT SLDT SMSW STR are privileged. */
 static bool
@@ -355,7 +357,7 @@ sys_clts(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	cpu_update_mode(c);
 }
 
-/* --- GDTR, IDTR: row argument 0 or 1 ---------------------------------------------------- */
+/* --- GDTR, IDTR: row argument 0 or 1 ----------------------------------- */
 
 enum { ARG_GDTR, ARG_IDTR };
 
@@ -417,8 +419,8 @@ store_dtr(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 		return false;
 	ea = c->ea;
 	return mem_probe_write(c, ea, w + 2) &&
-	    mem_write_slow(c, ea, 2, dtr->limit) &&
-	    mem_write_slow(c, table_la(c, ea + 2), w, dtr->base);
+	       mem_write_slow(c, ea, 2, dtr->limit) &&
+	       mem_write_slow(c, table_la(c, ea + 2), w, dtr->base);
 }
 
 void
@@ -429,7 +431,7 @@ sys_store_dtr(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT_AFTER_STORE(c, i, rip);
 }
 
-/* --- TLB and cache management ----------------------------------------------------------- */
+/* --- TLB and cache management ------------------------------------------ */
 
 void
 sys_invlpg(struct soft_cpu *c, const struct insn *i, uint64_t rip)
@@ -455,7 +457,8 @@ invpcid(struct soft_cpu *c, uint64_t type, uint64_t pcid, uint64_t la)
 	if (type > INVPCID_ALL_NONGLOBAL)
 		return cpu_raise_gp(c, 0);
 	if (type <= INVPCID_SINGLE) {
-		if (pcid > CR3_PCID_MASK || (pcid != 0 && !(c->cr4 & CR4_PCIDE)))
+		if (pcid > CR3_PCID_MASK ||
+		    (pcid != 0 && !(c->cr4 & CR4_PCIDE)))
 			return cpu_raise_gp(c, 0);
 	}
 	switch (type) {

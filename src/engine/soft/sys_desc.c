@@ -19,11 +19,13 @@ set_zf(struct soft_cpu *c, bool zf)
 	c->cc = (uint16_t)(zf ? c->cc | CC_ZF : c->cc & ~CC_ZF);
 }
 
-/* --- LLDT, LTR --------------------------------------------------------------- */
+/* --- LLDT, LTR ---------------------------------------------------------------
+ */
 
 /* A system descriptor with its upper half in long mode; *base complete. */
 static bool
-fetch_system(struct soft_cpu *c, unsigned int sel, struct desc *d, uint64_t *base)
+fetch_system(
+    struct soft_cpu *c, unsigned int sel, struct desc *d, uint64_t *base)
 {
 	if (sel & 4)
 		return cpu_raise_gp(c, SEL_ERR(sel));
@@ -124,17 +126,17 @@ sys_store_sel(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT_AFTER_STORE(c, i, rip);
 }
 
-/* --- LAR, LSL ------------------------------------------------------------------- */
+/* --- LAR, LSL ---------------------------------------------------------- */
 
-#define LAR_TYPES                                                        \
-	(BIT(SYS_TSS16) | BIT(SYS_LDT) | BIT(SYS_TSS16_BUSY) |           \
-	    BIT(SYS_CALL16) | BIT(SYS_TASK_GATE) | BIT(SYS_TSS) |        \
+#define LAR_TYPES                                                              \
+	(BIT(SYS_TSS16) | BIT(SYS_LDT) | BIT(SYS_TSS16_BUSY) |                 \
+	    BIT(SYS_CALL16) | BIT(SYS_TASK_GATE) | BIT(SYS_TSS) |              \
 	    BIT(SYS_TSS_BUSY) | BIT(SYS_CALL))
-#define LSL_TYPES                                                        \
-	(BIT(SYS_TSS16) | BIT(SYS_LDT) | BIT(SYS_TSS16_BUSY) |           \
-	    BIT(SYS_TSS) | BIT(SYS_TSS_BUSY))
+#define LSL_TYPES                                                              \
+	(BIT(SYS_TSS16) | BIT(SYS_LDT) | BIT(SYS_TSS16_BUSY) | BIT(SYS_TSS) |  \
+	    BIT(SYS_TSS_BUSY))
 /* Long mode has no 16-bit TSS, call gate or task gate. */
-#define LONG_TYPES \
+#define LONG_TYPES                                                             \
 	(BIT(SYS_LDT) | BIT(SYS_TSS) | BIT(SYS_TSS_BUSY) | BIT(SYS_CALL))
 
 static bool
@@ -223,7 +225,7 @@ sys_lsl(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT(c, i, rip);
 }
 
-/* --- VERR, VERW: row argument 1 is VERW ------------------------------------------- */
+/* --- VERR, VERW: row argument 1 is VERW -------------------------------- */
 
 static bool
 verifies(const struct soft_cpu *c, const struct desc *d, unsigned int sel,
@@ -261,7 +263,7 @@ sys_verr(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT(c, i, rip);
 }
 
-/* --- ARPL ---------------------------------------------------------------------------- */
+/* --- ARPL -------------------------------------------------------------- */
 
 static bool
 arpl(struct soft_cpu *c, const struct insn *i, uint64_t rip)

@@ -113,7 +113,8 @@ sys_sti(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	cpu_update_mode(c);
 }
 
-/* AC changes only the view data accesses use; decoding does not depend on it. */
+/* AC changes only the view data accesses use; decoding does not depend on it.
+ */
 void
 sys_clac(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {

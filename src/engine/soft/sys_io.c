@@ -19,7 +19,8 @@
 #define TSS_IOMAP_BASE 0x66
 #define DR7_TYPE_IO    2
 
-/* --- permission ------------------------------------------------------------- */
+/* --- permission -------------------------------------------------------------
+ */
 
 /* The 32- or 64-bit TSS's bitmap; two bytes are read always (SDM 1 19.5.2). */
 static bool
@@ -70,7 +71,7 @@ check_io_breakpoints(struct soft_cpu *c, unsigned int port, unsigned int size)
 	}
 }
 
-/* --- one access ---------------------------------------------------------------- */
+/* --- one access -------------------------------------------------------- */
 
 static void
 exit_unclaimed(struct soft_cpu *c, const struct insn *i, bool in, uint16_t port,
@@ -145,7 +146,7 @@ sys_out(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	c->rip = next_rip(c, i, rip);
 }
 
-/* --- strings ------------------------------------------------------------------------ */
+/* --- strings ----------------------------------------------------------- */
 
 static unsigned int
 addr_size(const struct insn *i)
@@ -156,8 +157,8 @@ addr_size(const struct insn *i)
 }
 
 static void
-advance(struct soft_cpu *c, unsigned int reg, unsigned int asize,
-    unsigned int size)
+advance(
+    struct soft_cpu *c, unsigned int reg, unsigned int asize, unsigned int size)
 {
 	uint64_t v = c->gpr[reg];
 
@@ -190,8 +191,7 @@ outs_one(struct soft_cpu *c, const struct insn *i, uint16_t port,
 {
 	unsigned int seg = i->mem & MEM_SEG_MASK;
 
-	if (!seg_linear(
-		c, seg, reg_get(c, R_RSI * 8, asize), size, ACC_R))
+	if (!seg_linear(c, seg, reg_get(c, R_RSI * 8, asize), size, ACC_R))
 		return false;
 	c->acc_seg = (uint8_t)seg;
 	if (!mem_read_slow(c, c->ea, size) ||
@@ -209,7 +209,7 @@ static bool
 interrupted(const struct soft_cpu *c)
 {
 	return (c->mode & MODE_ONE) || c->smc_hit || c->leave != LEAVE_NONE ||
-	    __atomic_load_n(c->events, __ATOMIC_RELAXED) != 0;
+	       __atomic_load_n(c->events, __ATOMIC_RELAXED) != 0;
 }
 
 static void

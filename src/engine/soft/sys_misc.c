@@ -15,11 +15,11 @@
 #include "segint.h"
 #include "sys.h"
 
-/* --- interrupts by instruction ------------------------------------------------ */
+/* --- interrupts by instruction ----------------------------------------- */
 
 static void
-soft_int(struct soft_cpu *c, const struct insn *i, uint64_t rip,
-    unsigned int vector)
+soft_int(
+    struct soft_cpu *c, const struct insn *i, uint64_t rip, unsigned int vector)
 {
 	c->tf_skip = true;
 	(void)cpu_soft_interrupt(c, vector, rip, next_rip(c, i, rip));
@@ -114,7 +114,7 @@ sys_ud(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	cpu_raise_ud(c);
 }
 
-/* --- hypercalls ------------------------------------------------------------------ */
+/* --- hypercalls -------------------------------------------------------- */
 
 #define KVM_HC_VAPIC_POLL_IRQ 1
 #define KVM_ENOSYS	      1000
@@ -133,7 +133,7 @@ sys_vmcall(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT(c, i, rip);
 }
 
-/* --- PAUSE -------------------------------------------------------------------------- */
+/* --- PAUSE ------------------------------------------------------------- */
 
 #define PAUSES_PER_YIELD 32
 
@@ -150,8 +150,8 @@ host_yield(void)
 }
 
 /*
- * A spinning vCPU gives its host CPU away now and then: the one it waits for may
- * need it.
+ * A spinning vCPU gives its host CPU away now and then: the one it waits for
+ * may need it.
  */
 void
 sys_pause(struct soft_cpu *c, const struct insn *i, uint64_t rip)
@@ -168,7 +168,7 @@ sys_pause(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	c->leave = LEAVE_EXIT;
 }
 
-/* --- RDRAND, RDSEED: row argument 1 is RDSEED ------------------------------------------- */
+/* --- RDRAND, RDSEED: row argument 1 is RDSEED -------------------------- */
 
 static uint8_t
 host_random(bool seed, uint64_t *val)
@@ -215,7 +215,7 @@ sys_rdrand(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT(c, i, rip);
 }
 
-/* --- cache lines ---------------------------------------------------------------------- */
+/* --- cache lines ------------------------------------------------------- */
 
 static bool
 clflush(struct soft_cpu *c, const struct insn *i, uint64_t rip)
@@ -226,7 +226,7 @@ clflush(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	if (!sys_ea(c, i, rip, 1, ACC_R))
 		return false;
 	return tlb_read_ptr(c, c->ea, 1) != NULL ||
-	    mmu_translate(c, c->ea, ACC_R, &gpa);
+	       mmu_translate(c, c->ea, ACC_R, &gpa);
 }
 
 void
@@ -244,15 +244,16 @@ sys_prefetch(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT(c, i, rip);
 }
 
-/* --- CPUID ------------------------------------------------------------------------------ */
+/* --- CPUID
+ * ------------------------------------------------------------------------------
+ */
 
 static void
 do_cpuid(struct soft_cpu *c)
 {
 	struct cpuid_regs r;
 
-	cpuid_query(
-	    c, (uint32_t)c->gpr[R_RAX], (uint32_t)c->gpr[R_RCX], &r);
+	cpuid_query(c, (uint32_t)c->gpr[R_RAX], (uint32_t)c->gpr[R_RCX], &r);
 	c->gpr[R_RAX] = r.eax;
 	c->gpr[R_RBX] = r.ebx;
 	c->gpr[R_RCX] = r.ecx;

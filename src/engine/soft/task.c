@@ -78,7 +78,8 @@ task_fetch_tss(struct soft_cpu *c, unsigned int sel, unsigned int vector,
 	return true;
 }
 
-/* --- before the point of no return ------------------------------------------ */
+/* --- before the point of no return ------------------------------------------
+ */
 
 static bool
 tss_get(struct soft_cpu *c, uint64_t base, unsigned int off, unsigned int w,
@@ -165,8 +166,8 @@ set_busy(struct soft_cpu *c, uint64_t desc_la, bool busy)
 
 /* Busy bits and the back link (SDM 3A table 8-2). */
 static bool
-update_tss_links(struct soft_cpu *c, struct desc *d, enum task_source src,
-    uint64_t base)
+update_tss_links(
+    struct soft_cpu *c, struct desc *d, enum task_source src, uint64_t base)
 {
 	uint16_t old = c->seg[SEG_TR].sel;
 
@@ -180,11 +181,11 @@ update_tss_links(struct soft_cpu *c, struct desc *d, enum task_source src,
 	return set_busy(c, d->la, true);
 }
 
-/* --- the new task --------------------------------------------------------------- */
+/* --- the new task ------------------------------------------------------ */
 
 static void
-load_registers(struct soft_cpu *c, const struct new_task *t,
-    enum task_source src)
+load_registers(
+    struct soft_cpu *c, const struct new_task *t, enum task_source src)
 {
 	uint32_t flags = t->eflags;
 
@@ -281,9 +282,8 @@ load_descriptors(struct soft_cpu *c, uint32_t ext)
 		return false;
 	if (c->rflags & FL_VM)
 		return true;
-	if (!load_task_cs(c, ext) ||
-	    !seg_fetch_ss(c, c->seg[SEG_SS].sel, c->cpl, EXC_TS, ext,
-		&c->seg[SEG_SS]))
+	if (!load_task_cs(c, ext) || !seg_fetch_ss(c, c->seg[SEG_SS].sel,
+					 c->cpl, EXC_TS, ext, &c->seg[SEG_SS]))
 		return false;
 	for (unsigned int n = 0; n < ARRAY_LEN(data); n++)
 		if (!load_task_data(c, data[n], ext))
@@ -325,7 +325,7 @@ enter_task(struct soft_cpu *c, const struct new_task *t, int64_t err,
 	return true;
 }
 
-/* --- the switch ------------------------------------------------------------------- */
+/* --- the switch -------------------------------------------------------- */
 
 static bool
 switch_cr3(struct soft_cpu *c, uint32_t cr3)

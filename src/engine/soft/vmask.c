@@ -209,26 +209,11 @@ op_maskstore(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 
 /* --- MASKMOVDQU, MASKMOVQ ------------------------------------------------- */
 
-/*
- * What any MMX instruction does: TOP to 0, all registers valid.  ST(n) of the
- * image is R(n) then, so the registers turn with TOP.
- */
+/* What any MMX instruction does: TOP to 0, all registers valid. */
 static void
 enter_mmx(struct xsave_area *x)
 {
-	unsigned int top = (x->fsw >> 11) & 7;
-
-	for (; top > 0; top--) {
-		uint64_t lo = x->st[7][0], hi = x->st[7][1];
-
-		for (unsigned int r = 7; r > 0; r--) {
-			x->st[r][0] = x->st[r - 1][0];
-			x->st[r][1] = x->st[r - 1][1];
-		}
-		x->st[0][0] = lo;
-		x->st[0][1] = hi;
-	}
-	x->fsw &= (uint16_t)~0x3800u;
+	x87_set_top(x, 0);
 	x->ftw = 0xff;
 	x->xstate_bv |= XF_X87;
 }

@@ -162,6 +162,7 @@ x87_init(struct soft_cpu *c)
 {
 	struct xsave_area *x = fpu_state(c);
 
+	x87_set_top(x, 0);
 	x->fcw = FCW_INIT;
 	x->fsw = 0;
 	x->ftw = 0;
@@ -601,6 +602,7 @@ env_apply(struct soft_cpu *c, const struct insn *i)
 
 	for (unsigned int n = 0; n < 7; n++)
 		f[n] = wide ? w[n] : h[n];
+	x87_set_top(x, (f[1] >> 11) & 7);
 	x->fcw = (uint16_t)f[0];
 	x->fsw = (uint16_t)f[1];
 	x->ftw = abridged_tags(f[2]);

@@ -23,6 +23,7 @@
 
 /* Offsets in ucontext_t (arch/x86/include/uapi/asm/sigcontext.h). */
 #define UC_RIP	   168
+#define UC_EFLAGS  176
 #define UC_ERR	   192
 #define UC_TRAPNO  200
 #define UC_CR2	   216
@@ -134,6 +135,7 @@ trap_handler:
 	testq	%rax, %rax
 	jz	1f
 	movq	%rax, UC_RIP(%rdx)
+	andl	$~0x100, UC_EFLAGS(%rdx) /* no second single-step trap */
 	movq	UC_TRAPNO(%rdx), %rax
 	movq	%rax, trap_vector
 	movq	UC_ERR(%rdx), %rax
@@ -157,4 +159,11 @@ sigstack:
 dump:
 	.space	8 << 20
 
+	/* Something in each segment of prog.ld. */
+	.section .wx, "awx", @progbits
+	.quad	0
+	.section .edge, "aw", @progbits
+	.quad	0
+	.section .ro, "a", @progbits
+	.quad	0
 	.section .note.GNU-stack, "", @progbits

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * run_asm - a self-checking program of tests/cpu/asm as a Linux process and in a
- * virtual machine: exit status and dump must be the same.
+ * run_asm - a self-checking program of tests/cpu/asm as a Linux process and in
+ *a virtual machine: exit status and dump must be the same.
  *
  *	run_asm [-E engine] program
  *
  * The machine has no chips: RAM, one vCPU in 64-bit mode, the program at its
- * addresses at CPL 3, and stub.S below it.  Everything is set through vmmapi.h, so
- * that any engine can be judged.  Status 0 the same, 1 not, 77 skipped.
+ * addresses at CPL 3, and stub.S below it.  Everything is set through vmmapi.h,
+ *so that any engine can be judged.  Status 0 the same, 1 not, 77 skipped.
  */
 #include <elf.h>
 #include <errno.h>
@@ -45,18 +45,18 @@
 #define STATUS_SKIP 77
 #define STATUS_BAD  255 /* the machine did not come to the program's end */
 
-#define PTE_P  0x1ull
-#define PTE_W  0x2ull
-#define PTE_U  0x4ull
-#define PTE_PS 0x80ull
-#define PTE_NX (1ull << 63)
+#define PTE_P	    0x1ull
+#define PTE_W	    0x2ull
+#define PTE_U	    0x4ull
+#define PTE_PS	    0x80ull
+#define PTE_NX	    (1ull << 63)
 
-#define CR0_LONG 0x80050033ull /* PG AM WP NE ET MP PE */
-#define CR4_LONG 0x00000620ull /* OSXMMEXCPT OSFXSR PAE */
-#define EFER_LONG 0xd01ull     /* NXE LMA LME SCE */
+#define CR0_LONG    0x80050033ull /* PG AM WP NE ET MP PE */
+#define CR4_LONG    0x00000620ull /* OSXMMEXCPT OSFXSR PAE */
+#define EFER_LONG   0xd01ull	  /* NXE LMA LME SCE */
 
-#define SYS_WRITE 1
-#define SYS_EXIT  60
+#define SYS_WRITE   1
+#define SYS_EXIT    60
 
 extern const uint8_t stub_begin[], stub_start[], stub_end[];
 
@@ -87,7 +87,8 @@ die(const char *fmt, ...)
 	exit(2);
 }
 
-/* --- the program as a process --------------------------------------------------- */
+/* --- the program as a process
+ * --------------------------------------------------- */
 
 static void
 read_dump(int fd, struct result *r)
@@ -98,8 +99,7 @@ read_dump(int fd, struct result *r)
 		die("dump: %s", strerror(errno));
 	r->len = (size_t)st.st_size;
 	r->dump = malloc(r->len + 1);
-	if (r->dump == NULL ||
-	    pread(fd, r->dump, r->len, 0) != (ssize_t)r->len)
+	if (r->dump == NULL || pread(fd, r->dump, r->len, 0) != (ssize_t)r->len)
 		die("dump: %s", strerror(errno));
 }
 
@@ -124,7 +124,8 @@ run_native(const char *path, struct result *r)
 	close(fd);
 }
 
-/* --- what the program asks of its system ---------------------------------------- */
+/* --- what the program asks of its system
+ * ---------------------------------------- */
 
 static uint64_t
 reg(struct vcpu *vcpu, enum vm_reg_name name)
@@ -213,7 +214,8 @@ on_trap(struct vcpu *vcpu, bool in, uint16_t port, unsigned int bytes,
 	return 0;
 }
 
-/* --- making the machine ----------------------------------------------------------- */
+/* --- making the machine
+ * ----------------------------------------------------------- */
 
 static void
 put(struct guest *g, uint64_t gpa, const void *src, size_t len)
@@ -254,12 +256,12 @@ map_page(struct guest *g, uint64_t va, uint64_t gpa, uint64_t flags)
 }
 
 static void
-load_segment(struct guest *g, const uint8_t *file, size_t file_len,
-    const Elf64_Phdr *ph)
+load_segment(
+    struct guest *g, const uint8_t *file, size_t file_len, const Elf64_Phdr *ph)
 {
 	uint64_t off = ph->p_vaddr - PROG_VA;
 	uint64_t flags = PTE_U | (ph->p_flags & PF_W ? PTE_W : 0) |
-	    (ph->p_flags & PF_X ? 0 : PTE_NX);
+			 (ph->p_flags & PF_X ? 0 : PTE_NX);
 
 	if (!range_ok(ph->p_offset, ph->p_filesz, file_len) ||
 	    !range_ok(off, ph->p_memsz, PROG_MAX))
@@ -307,12 +309,15 @@ make_descriptors(struct guest *g)
 		[STUB_TSS / 8] = 0x0000890000000067 | (uint64_t)TSS_GPA << 16,
 		[STUB_TSS / 8 + 1] = 0,
 	};
+	static const uint16_t no_iomap = 104; /* past the limit */
 
 	put(g, GDT_GPA, gdt, sizeof(gdt));
 	put64(g, TSS_GPA + 4, STUB_STACK); /* RSP0 */
+	put(g, TSS_GPA + 102, &no_iomap, sizeof(no_iomap));
 	for (unsigned int v = 0; v < STUB_NVECTORS; v++) {
 		uint64_t addr = STUB_GPA + v * STUB_VECTOR_LEN;
-		uint64_t type = v == 3 ? 0xee00ull : 0x8e00ull; /* INT3: DPL 3 */
+		uint64_t type =
+		    v == 3 ? 0xee00ull : 0x8e00ull; /* INT3: DPL 3 */
 
 		put64(g, IDT_GPA + v * 16,
 		    (addr & 0xffff) | STUB_KCODE << 16 | type << 32);
@@ -342,13 +347,13 @@ set_segments(struct vcpu *vcpu)
 
 	for (size_t i = 0; i < ARRAY_LEN(table); i++)
 		ok = ok &&
-		    vm_set_register(vcpu, table[i].reg, table[i].sel) == 0 &&
-		    vm_set_desc(vcpu, table[i].reg, table[i].base,
-			table[i].limit, table[i].access) == 0;
+		     vm_set_register(vcpu, table[i].reg, table[i].sel) == 0 &&
+		     vm_set_desc(vcpu, table[i].reg, table[i].base,
+			 table[i].limit, table[i].access) == 0;
 	ok = ok &&
-	    vm_set_desc(vcpu, VM_REG_GUEST_GDTR, GDT_GPA, 0x3f, 0) == 0 &&
-	    vm_set_desc(vcpu, VM_REG_GUEST_IDTR, IDT_GPA,
-		STUB_NVECTORS * 16 - 1, 0) == 0;
+	     vm_set_desc(vcpu, VM_REG_GUEST_GDTR, GDT_GPA, 0x3f, 0) == 0 &&
+	     vm_set_desc(vcpu, VM_REG_GUEST_IDTR, IDT_GPA,
+		 STUB_NVECTORS * 16 - 1, 0) == 0;
 	if (!ok)
 		die("segments: %s", strerror(errno));
 }
@@ -362,7 +367,8 @@ make_tables(struct guest *g)
 	for (uint64_t a = 0; a < 0x10000; a += PAGE)
 		map_page(g, a, a, PTE_W);
 	for (uint64_t o = 0; o < STACK_BYTES; o += PAGE)
-		map_page(g, STACK_VA + o, STACK_GPA + o, PTE_W | PTE_U | PTE_NX);
+		map_page(
+		    g, STACK_VA + o, STACK_GPA + o, PTE_W | PTE_U | PTE_NX);
 }
 
 static void
@@ -405,10 +411,16 @@ run_guest(const char *path, const char *engine, struct result *r)
 {
 	struct guest g = { .res = r };
 	const struct pio_range ports[] = {
-		{ .name = "syscall", .port = STUB_PORT_SYSCALL, .len = 1,
-		    .fn = on_syscall, .arg = &g },
-		{ .name = "trap", .port = STUB_PORT_TRAP, .len = 1,
-		    .fn = on_trap, .arg = &g },
+		{ .name = "syscall",
+		    .port = STUB_PORT_SYSCALL,
+		    .len = 1,
+		    .fn = on_syscall,
+		    .arg = &g },
+		{ .name = "trap",
+		    .port = STUB_PORT_TRAP,
+		    .len = 1,
+		    .fn = on_trap,
+		    .arg = &g },
 	};
 	struct vm_run_opts opts = VM_RUN_OPTS_DEFAULT;
 	enum vm_suspend_how how;
@@ -435,7 +447,8 @@ run_guest(const char *path, const char *engine, struct result *r)
 	vm_close(g.ctx);
 }
 
-/* --- comparing ---------------------------------------------------------------------- */
+/* --- comparing
+ * ---------------------------------------------------------------------- */
 
 static size_t
 first_difference(const struct result *a, const struct result *b)

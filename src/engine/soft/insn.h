@@ -117,8 +117,13 @@ reg_set(struct soft_cpu *c, unsigned int off, unsigned int size, uint64_t v)
  * jumps (optimised, no sanitizer).  Without it blocks return to the run loop,
  * so the host stack stays bounded by the block length.
  */
+#if defined(__clang__) && defined(SOFT_TAILCALLS)
+#define TAILCALL __attribute__((musttail)) return
+#else
+#define TAILCALL return
+#endif
 #define NEXT(c, i, rip) \
-	return (i)[1].fn((c), (i) + 1, (rip) + (i)->len)
+	TAILCALL (i)[1].fn((c), (i) + 1, (rip) + (i)->len)
 
 /* Leave the chain with the fault or leave reason already recorded. */
 #define FAULT(c, rip)              \

@@ -212,13 +212,16 @@ after_one(struct soft_cpu *c, uint32_t tf)
 {
 	uint64_t dr6 = c->db_pending;
 
-	if (tf && !c->ss_shadow)
+	if (tf && !c->ss_shadow && !c->tf_skip)
 		dr6 |= DR6_BS;
 	if (dr6 != 0 && !c->exc.pending && !c->ss_shadow &&
 	    c->leave != LEAVE_SHUTDOWN) {
 		c->db_pending = 0;
 		cpu_raise(c, EXC_DB);
 		c->exc.dr6 = dr6;
+	} else if (c->exc.pending) {
+		/* Traps of an instruction that faulted are lost with it. */
+		c->db_pending = 0;
 	}
 	if (c->cap[VM_CAP_MTRAP_EXIT] && !c->exc.pending &&
 	    c->leave == LEAVE_NONE)
@@ -237,7 +240,7 @@ run_one(struct soft_cpu *c)
 	b = block_find(c);
 	if (b == NULL)
 		return;
-	c->intr_shadow = c->ss_shadow = false;
+	c->intr_shadow = c->ss_shadow = c->tf_skip = false;
 	c->blk = b;
 	c->insns += b->n;
 	b->insns->fn(c, b->insns, c->rip);

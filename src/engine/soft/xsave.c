@@ -171,41 +171,62 @@ x87_init(struct soft_cpu *c)
 
 /* --- FXSAVE, FXRSTOR ------------------------------------------------------ */
 
-void
-op_fxsave(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+/*
+ * The areas are large locals whose address escapes, so the work is done in
+ * functions of their own: a handler with such locals could not tail-call.
+ */
+static __attribute__((noinline)) bool
+fxsave(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	struct xsave_area m;
 	struct area a;
 
 	if (!area_ea(c, i, rip, XSAVE_LEGACY_LEN, 16, ACC_W) ||
 	    !area_for_write(c, &a, XSAVE_LEGACY_LEN))
-		return;
+		return false;
 	/* Bytes from the end of the XMM registers on are the system's. */
 	gpr_copy(&m, fpu_state(c), 160 + 256);
 	m.mxcsr_mask = MXCSR_MASK;
 	ptrs_store(c, &m, i->x & 1);
 	if (!area_put(c, &a, 0, &m, 160 + vector_len(c)))
-		return;
+		return false;
 	if (a.p != NULL)
 		mem_wrote(c, a.la, XSAVE_LEGACY_LEN);
-	NEXT_AFTER_STORE(c, i, rip);
+	return true;
 }
 
 void
-op_fxrstor(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+op_fxsave(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	if (!fxsave(c, i, rip))
+		return;
+	NEXT_AFTER_STORE(c, i, rip);
+}
+
+static __attribute__((noinline)) bool
+fxrstor(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	struct xsave_area m, *x;
 
 	if (!area_ea(c, i, rip, XSAVE_LEGACY_LEN, 16, ACC_R) ||
 	    !area_get(c, &m, XSAVE_LEGACY_LEN))
-		return;
+		return false;
+	c->rip = rip;
 	if (m.mxcsr & ~MXCSR_MASK)
-		RAISE_GP(c, rip, 0);
+		return cpu_raise_gp(c, 0);
 	x = fpu_state(c);
 	x87_from(c, &m, i->x & 1);
 	gpr_copy(x->xmm, m.xmm, vector_len(c));
 	x->mxcsr = m.mxcsr;
 	x->xstate_bv |= XF_SSE;
+	return true;
+}
+
+void
+op_fxrstor(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	if (!fxrstor(c, i, rip))
+		return;
 	NEXT(c, i, rip);
 }
 

@@ -97,6 +97,7 @@ stub_start:
 	xorl	%ecx, %ecx
 	cpuid
 	andl	$7, %eax
+	xorl	%ecx, %ecx
 	xorl	%edx, %edx
 	xsetbv
 1:	movl	$7, %eax

@@ -8,7 +8,8 @@ all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
 # A Debian kernel and a small root file system, made from Debian's packages.
-run: need-run all
+run: need-run $(BUILD)/build.ninja
+	@ninja -C $(BUILD) src/cmd/bhyve
 	@sh tools/guest.sh $(BUILD)/guest
 	@sh tools/run.sh $(BUILD)
 
@@ -19,7 +20,6 @@ check: need-check all
 bench: need-bench all
 	@sh tools/guest.sh $(BUILD)/guest
 	@sh bench/boot.sh $(BUILD)
-	@sh bench/mips.sh $(BUILD)
 
 # Random instructions, natively and in the engine, for SECONDS (default 60).
 fuzz-cpu: need-check all

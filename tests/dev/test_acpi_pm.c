@@ -60,7 +60,7 @@ test_power_button(void **state)
 	assert_false(b.level[9]);
 	/* Enabling with the status already set raises the SCI. */
 	board_out(&b, EN, 2, 0xffff);
-	assert_int_equal(board_in(&b, EN, 2), 0x120);
+	assert_int_equal(board_in(&b, EN, 2), 0x720);
 	assert_true(b.level[9]);
 	board_out(&b, STS, 2, 0x8000); /* another bit */
 	assert_true(b.level[9]);

@@ -39,7 +39,7 @@ soft(struct vcpu *vcpu)
 static int
 soft_probe(char *why, size_t why_len)
 {
-	(void)snprintf(why, why_len, "runs everywhere");
+	(void)snprintf(why, why_len, "the software CPU (no kvm engine is built in yet)");
 	return 0;
 }
 

@@ -67,7 +67,12 @@ there(struct soft_cpu *c, uint64_t la, unsigned int len, bool write)
 	if (off < fake_mem.len && len <= fake_mem.len - off &&
 	    !(write && fake_mem.read_only))
 		return true;
-	return cpu_raise_err(c, EXC_PF, write ? PF_W : 0);
+	cpu_raise_err(c, EXC_PF, write ? PF_W : 0);
+	/* First missing byte; only the end is ever missing. */
+	c->exc.cr2 = la < fake_mem.base + fake_mem.len
+			 ? fake_mem.base + fake_mem.len
+			 : la;
+	return false;
 }
 
 static uint8_t *
@@ -141,7 +146,7 @@ bool
 mmu_translate(struct soft_cpu *c, uint64_t la, unsigned int acc, uint64_t *ret)
 {
 	*ret = la & 0xfff;
-	return true;
+	return acc == ACC_X || there(c, la, 1, false);
 }
 
 void

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_cpu.h - what the files of the differential fuzzer share (fuzz_cpu.c says
- * what it does).  One thread; tests are made, run twice and compared one by one.
+ * what it does).  One thread; tests are made, run twice and compared one by
+ * one.
  */
 #ifndef FUZZ_CPU_H
 #define FUZZ_CPU_H
@@ -13,7 +14,8 @@
 
 #include "fpu_priv.h"
 
-/* --- the arena: the same addresses in the process and in the guest ----------- */
+/* --- the arena: the same addresses in the process and in the guest -----------
+ */
 
 #define PAGE	  0x1000ull
 #define CODE_VA	  0x10000000ull /* 2 pages */
@@ -24,7 +26,8 @@
 enum page_kind { RW, RO, HOLE };
 extern const enum page_kind fuzz_data_kind[NDATA];
 
-/* --- a test ------------------------------------------------------------------- */
+/* --- a test
+ * ------------------------------------------------------------------- */
 
 enum fuzz_mode {
 	FUZZ_64,
@@ -84,7 +87,8 @@ extern struct fuzz fuzz;
 /* The flags that are compared. */
 #define FLAGS_CMP (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF | FL_DF)
 
-/* --- random numbers (fuzz_random.c) --------------------------------------------- */
+/* --- random numbers (fuzz_random.c)
+ * --------------------------------------------- */
 
 uint64_t rnd(void);
 unsigned int below(unsigned int n);
@@ -96,7 +100,8 @@ void rnd_state(struct test *t);
 /* The data pages: integers, floating-point values. */
 void rnd_data(void);
 
-/* --- segments (fuzz_seg.c) -------------------------------------------------------- */
+/* --- segments (fuzz_seg.c)
+ * -------------------------------------------------------- */
 
 /* 0, or -1 when the host refuses LDTs. */
 int seg_native_init(void);
@@ -110,7 +115,8 @@ uint16_t rnd_selector(void);
 /* The LDT as bytes for the guest. */
 unsigned int seg_ldt_image(const uint8_t **ret);
 
-/* --- choosing instructions ------------------------------------------------------------ */
+/* --- choosing instructions
+ * ------------------------------------------------------------ */
 
 /* fuzz_filter.c: decode one at bytes, false when it cannot be compared. */
 bool filter_decode(const struct test *t, const uint8_t *bytes,
@@ -129,6 +135,9 @@ void make_test(struct test *t);
 bool make_insn(struct test *t, unsigned int off, struct test_insn *ret);
 /* Choose registers so that the operands fall where they are interesting. */
 void aim(struct test *t, const struct test_insn *in);
+void aim_stack(struct test *t);
+/* An instruction pointer whose bytes lie in the two code pages. */
+void rnd_rip(struct test *t);
 /* A place in the arena: mostly inside, sometimes at an edge, rarely outside. */
 uint64_t rnd_place(void);
 /* Number of a general register of any size above a byte, or -1. */
@@ -137,9 +146,12 @@ int gpr_index(ZydisRegister r);
 bool parse_test(struct test *t);
 
 /* fuzz_seq.c */
-void make_sequence(struct test *t);
+void make_sequence(struct test *t); /* the code */
+void aim_sequence(struct test *t);  /* the state */
 
-/* --- running ---------------------------------------------------------------------------- */
+/* --- running
+ * ----------------------------------------------------------------------------
+ */
 
 void native_init(void);
 void native_run(const struct test *t, struct outcome *o);
@@ -150,7 +162,8 @@ void engine_run(const struct test *t, struct outcome *o);
 void engine_prepare(const struct test *t);
 const uint8_t *engine_data(void);
 
-/* --- comparing (fuzz_compare.c) ------------------------------------------------------------ */
+/* --- comparing (fuzz_compare.c)
+ * ------------------------------------------------------------ */
 
 /* Number of differences. */
 int compare(const struct test *t, struct outcome *native,

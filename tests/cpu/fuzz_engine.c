@@ -18,20 +18,21 @@
 #include "run.h"
 #include "segint.h"
 
-#define CODE_GPA  0x100000ull
-#define DATA_GPA  0x200000ull
-#define TABLE_GPA 0x10000ull
-#define DESC_VA	  0x30000000ull /* supervisor: GDT, then LDT */
-#define DESC_GPA  0x20000ull
-#define LDT_OFF	  0x800ull
-#define RAM_BYTES (16ull << 20)
+#define CODE_GPA	0x100000ull
+#define DATA_GPA	0x200000ull
+#define TABLE_GPA	0x10000ull
+#define DESC_VA		0xffff800000000000ull /* supervisor: GDT, then LDT */
+#define DESC_GPA	0x20000ull
+#define LDT_OFF		0x800ull
+#define RAM_BYTES	(16ull << 20)
 
 #define SEQUENCE_BLOCKS 4096u /* a sequence that runs longer is lost */
 
 static struct soft_cpu *cpu;
 static uint8_t *guest_data, *guest_code;
 
-/* --- making the guest ----------------------------------------------------------- */
+/* --- making the guest
+ * ----------------------------------------------------------- */
 
 static void
 put_entry(struct vmctx *ctx, uint64_t gpa, uint64_t val)
@@ -44,20 +45,24 @@ put_entry(struct vmctx *ctx, uint64_t gpa, uint64_t val)
 #define PTE_W	 2u
 #define PTE_USER (1u | 4u) /* P, U */
 
-/* Four levels for three 2 MiB-sized windows. */
+/* Four levels for three windows of at most 2 MiB. */
 static void
 make_tables(struct vmctx *ctx)
 {
 	uint64_t pml4 = TABLE_GPA, pdpt = TABLE_GPA + PAGE;
 	uint64_t pd = TABLE_GPA + 2 * PAGE, pt_code = TABLE_GPA + 3 * PAGE;
 	uint64_t pt_data = TABLE_GPA + 4 * PAGE, pt_desc = TABLE_GPA + 5 * PAGE;
+	uint64_t pdpt_desc = TABLE_GPA + 6 * PAGE,
+		 pd_desc = TABLE_GPA + 7 * PAGE;
 	unsigned int k;
 
 	put_entry(ctx, pml4, pdpt | PTE_USER | PTE_W);
 	put_entry(ctx, pdpt, pd | PTE_USER | PTE_W);
 	put_entry(ctx, pd + (CODE_VA >> 21) * 8, pt_code | PTE_USER | PTE_W);
 	put_entry(ctx, pd + (DATA_VA >> 21) * 8, pt_data | PTE_USER | PTE_W);
-	put_entry(ctx, pd + (DESC_VA >> 21) * 8, pt_desc | PTE_P | PTE_W);
+	put_entry(ctx, pml4 + 256 * 8, pdpt_desc | PTE_P | PTE_W);
+	put_entry(ctx, pdpt_desc, pd_desc | PTE_P | PTE_W);
+	put_entry(ctx, pd_desc, pt_desc | PTE_P | PTE_W);
 	put_entry(ctx, pt_desc, DESC_GPA | PTE_P | PTE_W);
 	for (k = 0; k < 2; k++)
 		put_entry(ctx, pt_code + k * 8,
@@ -139,7 +144,8 @@ engine_data(void)
 	return guest_data;
 }
 
-/* --- one test -------------------------------------------------------------------- */
+/* --- one test
+ * -------------------------------------------------------------------- */
 
 void
 engine_prepare(const struct test *t)
@@ -150,7 +156,8 @@ engine_prepare(const struct test *t)
 	off = (uint32_t)off - CODE_VA;
 	memcpy(guest_data, fuzz.data, DATA_SIZE);
 	for (k = 0; k < t->npokes; k++)
-		memcpy(guest_data + (t->poke[k].va - DATA_VA), &t->poke[k].val, 2);
+		memcpy(
+		    guest_data + (t->poke[k].va - DATA_VA), &t->poke[k].val, 2);
 	if (memcmp(guest_code + off, t->bytes, t->len) != 0) {
 		memcpy(guest_code + off, t->bytes, t->len);
 		vm_mem_written(cpu->ctx, CODE_GPA + off, t->len);
@@ -181,6 +188,7 @@ load_test(struct soft_cpu *c, const struct test *t)
 	c->exc = (struct soft_exc){ 0 };
 	c->intr_shadow = c->ss_shadow = false;
 	c->cap[VM_CAP_MTRAP_EXIT] = !t->run;
+	c->cap[VM_CAP_BPT_EXIT] = true;
 	load_segments(c, t);
 }
 
@@ -203,6 +211,10 @@ engine_run(const struct test *t, struct outcome *o)
 	o->s.flags = cpu_rflags(c);
 	memcpy(&o->s.x, c->xsave, sizeof(o->s.x));
 	o->vector = c->exc.pending ? c->exc.vector : EXC_DB;
+	if (c->leave == LEAVE_EXIT && c->exit.exitcode == VM_EXITCODE_BPT) {
+		o->vector = EXC_BP; /* a trap: behind the INT3 */
+		o->s.rip += c->exit.u.bpt.inst_length;
+	}
 	o->err = c->exc.pending && c->exc.has_err ? c->exc.err : 0;
 	o->cr2 = c->exc.cr2;
 }

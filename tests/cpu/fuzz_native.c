@@ -2,13 +2,13 @@
 /*
  * fuzz_native.c - runs a test on the host CPU.
  *
- * A signal frame made by hand and rt_sigreturn(2) put the test's registers into the
- * processor; the trap or fault that ends the test arrives as a signal, whose
- * context is the outcome, and whose handler jumps back to the driver.  The frame's
- * template is that of one INT3 at the start.
+ * A signal frame made by hand and rt_sigreturn(2) put the test's registers into
+ * the processor; the trap or fault that ends the test arrives as a signal,
+ * whose context is the outcome, and whose handler jumps back to the driver. The
+ * frame's template is that of one INT3 at the start.
  *
- * DS, ES and GS are not part of a 64-bit signal frame: they are loaded just before
- * and read in the handler.  FS is the C library's.
+ * DS, ES and GS are not part of a 64-bit signal frame: they are loaded just
+ * before and read in the handler.  FS is the C library's.
  */
 #include "fuzz_cpu.h"
 
@@ -20,7 +20,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define NO_ASAN __attribute__((no_sanitize("address", "thread")))
+#define NO_ASAN	 __attribute__((no_sanitize("address", "thread")))
 
 #define FRAME_FP 1024u /* offset of the XSAVE image in the frame */
 #define FP_MAX	 (16u << 10)
@@ -39,9 +39,9 @@ static const int greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP,
 	REG_R13, REG_R14, REG_R15 };
 
 /*
- * native_enter(frame, sels): load DS, ES, GS from sels[0..2] and return from the
- * signal of which `frame` is the context.  It comes back through native_leave(),
- * called on whatever stack.
+ * native_enter(frame, sels): load DS, ES, GS from sels[0..2] and return from
+ * the signal of which `frame` is the context.  It comes back through
+ * native_leave(), called on whatever stack.
  */
 void native_enter(void *frame, const uint16_t *sels);
 void native_leave(void) __attribute__((noreturn));
@@ -77,7 +77,8 @@ __asm__(".text\n"
 	"	ret\n");
 /* clang-format on */
 
-/* Size of the XSAVE image in a signal frame (arch/x86/include/uapi/asm/sigcontext.h). */
+/* Size of the XSAVE image in a signal frame
+ * (arch/x86/include/uapi/asm/sigcontext.h). */
 static size_t
 fp_bytes(const uint8_t *fp)
 {
@@ -163,7 +164,8 @@ store_outcome(const ucontext_t *uc, struct outcome *o)
 	o->cr2 = (uint64_t)g[REG_CR2];
 }
 
-/* Never returns from the end of a test: its frame on the signal stack is dropped. */
+/* Never returns from the end of a test: its frame on the signal stack is
+ * dropped. */
 NO_ASAN static void
 on_signal(int sig, siginfo_t *si, void *arg)
 {
@@ -204,14 +206,14 @@ native_run(const struct test *t, struct outcome *o)
 void
 native_prepare(const struct test *t)
 {
+	uint64_t code = t->s.rip + seg_of(t->s.sel[SEG_CS]).base;
 	unsigned int k;
 
 	for (k = 0; k < NDATA; k++)
 		if (fuzz_data_kind[k] == RW)
 			memcpy((void *)(DATA_VA + k * PAGE),
 			    fuzz.data + k * PAGE, PAGE);
-	memcpy((void *)(t->s.rip + seg_of(t->s.sel[SEG_CS]).base), t->bytes,
-	    t->len);
+	memcpy((void *)(uint64_t)(uint32_t)code, t->bytes, t->len);
 	for (k = 0; k < t->npokes; k++)
 		memcpy((void *)t->poke[k].va, &t->poke[k].val, 2);
 }
@@ -238,7 +240,8 @@ static void
 map(uint64_t va, size_t len, int prot)
 {
 	if (mmap((void *)va, len, prot,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE |
+		    MAP_POPULATE,
 		-1, 0) == MAP_FAILED) {
 		perror("fuzz_cpu: arena");
 		exit(2);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fuzz_random.c - the random numbers of a test: values, vectors, x87 registers,
- * control words.  xorshift64*, seeded anew for each test so that it can be repeated.
+ * control words.  xorshift64*, seeded anew for each test so that it can be
+ * repeated.
  */
 #include "fuzz_cpu.h"
 
@@ -29,8 +30,8 @@ rnd_value(void)
 		0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
 		0x7fffffffffffffff, 0x8000000000000000, UINT64_MAX,
 		0x5555555555555555, 0x3ff0000000000000, 0x7ff0000000000000,
-		0x7ff8000000000000, 0x0010000000000000, 0x3f800000,
-		0x7f800000, 0x7fc00000 };
+		0x7ff8000000000000, 0x0010000000000000, 0x3f800000, 0x7f800000,
+		0x7fc00000 };
 
 	switch (below(4)) {
 	case 0:
@@ -44,7 +45,8 @@ rnd_value(void)
 	}
 }
 
-/* Zero, denormals, limits, infinities, NaNs of either kind, ordinary numbers. */
+/* Zero, denormals, limits, infinities, NaNs of either kind, ordinary numbers.
+ */
 static uint32_t
 rnd_float32(void)
 {
@@ -192,14 +194,18 @@ rnd_state(struct test *t)
 	x->xstate_bv = 7;
 }
 
+/* The read-only page only the first time. */
 void
 rnd_data(void)
 {
+	static bool again;
 	unsigned int k;
 	uint64_t v;
 
 	for (k = 0; k + 8 <= DATA_SIZE; k += 8) {
 		v = rnd_vector();
-		memcpy(fuzz.data + k, &v, 8);
+		if (!again || fuzz_data_kind[k / PAGE] == RW)
+			memcpy(fuzz.data + k, &v, 8);
 	}
+	again = true;
 }

@@ -24,7 +24,7 @@ enum { DATA = 0, DOWN = 1, CODE = 2 };
 #define RONLY 0x04u /* data: not writable; code: not readable */
 #define NP    0x08u /* not present */
 
-static const struct desc {
+static const struct ldt_desc {
 	uint32_t base;
 	uint32_t limit; /* as in the descriptor: 20 bits */
 	uint8_t contents;
@@ -53,7 +53,7 @@ static const struct desc {
 	{ DATA_VA, 0x07ff, DOWN, D32 },
 	{ DATA_VA + 2 * PAGE - 0x10000, 0xefff, DOWN, 0 },
 	{ 0xf0000000, 0xfffff, DATA, D32 | PAGES }, /* wraps */
-	{ DATA_VA - 0x80000000, 0x7ffff, DOWN, D32 | PAGES },
+	{ (uint32_t)DATA_VA - 0x80000000, 0x7ffff, DOWN, D32 | PAGES },
 	{ DATA_VA + 0x100, 0, DATA, 0 },
 	/* Nothing is valid in these two. */
 	{ DATA_VA, 0xffff, DOWN, 0 },
@@ -66,7 +66,7 @@ static const struct desc {
 	{ CODE_VA, 0x1fff, CODE, NP },
 };
 #define NCODE	    10u
-#define NFRIENDLY   5u /* data segments that reach all of the arena, or most */
+#define NFRIENDLY   5u	/* data segments that reach all of the arena, or most */
 #define NSTACK	    15u /* data segments SS can be */
 #define NDATA_DESCS 17u
 
@@ -77,19 +77,20 @@ sel_of(unsigned int n)
 }
 
 static bool
-has(const struct desc *d, unsigned int flag)
+has(const struct ldt_desc *d, unsigned int flag)
 {
 	return (d->flags & flag) != 0;
 }
 
 /* The kernel sets the accessed bit; DPL is 3. */
 static uint32_t
-desc_access(const struct desc *d)
+desc_access(const struct ldt_desc *d)
 {
-	uint32_t type = 1 | (uint32_t)d->contents << 2 | (has(d, RONLY) ? 0 : 2);
+	uint32_t type =
+	    1 | (uint32_t)d->contents << 2 | (has(d, RONLY) ? 0 : 2);
 
-	return type | 0x70 | (has(d, NP) ? 0 : 0x80) | (has(d, D32) ? 0x4000 : 0) |
-	    (has(d, PAGES) ? 0x8000 : 0);
+	return type | 0x70 | (has(d, NP) ? 0 : 0x80) |
+	       (has(d, D32) ? 0x4000 : 0) | (has(d, PAGES) ? 0x8000 : 0);
 }
 
 int
@@ -98,7 +99,7 @@ seg_native_init(void)
 	unsigned int k;
 
 	for (k = 0; k < ARRAY_LEN(desc); k++) {
-		const struct desc *d = &desc[k];
+		const struct ldt_desc *d = &desc[k];
 		struct user_desc u = { .entry_number = k,
 			.base_addr = d->base,
 			.limit = d->limit,
@@ -121,7 +122,7 @@ seg_ldt_image(const uint8_t **ret)
 	unsigned int k;
 
 	for (k = 0; k < ARRAY_LEN(desc); k++) {
-		const struct desc *d = &desc[k];
+		const struct ldt_desc *d = &desc[k];
 		uint64_t v = d->limit & 0xffff;
 
 		v |= (uint64_t)(d->limit >> 16) << 48;
@@ -153,7 +154,7 @@ seg_flat(uint16_t sel)
 struct soft_seg
 seg_of(uint16_t sel)
 {
-	const struct desc *d = &desc[sel >> 3];
+	const struct ldt_desc *d = &desc[sel >> 3];
 	struct soft_seg s = { .sel = sel };
 
 	if (!(sel & 4) || sel >> 3 >= ARRAY_LEN(desc))
@@ -168,7 +169,7 @@ bool
 seg_code32(const struct test *t)
 {
 	return SEG_DESC_DEF32(seg_of(t->s.sel[SEG_CS]).access) &&
-	    fuzz.mode != FUZZ_64;
+	       fuzz.mode != FUZZ_64;
 }
 
 static uint16_t
@@ -178,7 +179,7 @@ rnd_data_sel(void)
 		return sel_of(NCODE + below(NFRIENDLY));
 	switch (below(16)) {
 	case 0:
-		return (uint16_t)below(4); /* null */
+		return 0; /* with another RPL the host would make it 0 */
 	case 1:
 		return sel_of(below(5)); /* readable code */
 	case 2:
@@ -193,11 +194,14 @@ rnd_selector(void)
 {
 	switch (below(8)) {
 	case 0:
-		return (uint16_t)rnd_value();
+		/* in the GDT only what both have */
+		return (uint16_t)(rnd_value() | 0x100);
 	case 1: /* beyond the table, another RPL */
-		return (uint16_t)(below(ARRAY_LEN(desc) + 3) << 3 | 4 | below(4));
+		return (
+		    uint16_t)(below(ARRAY_LEN(desc) + 3) << 3 | 4 | below(4));
 	default:
-		return below(2) ? rnd_data_sel() : sel_of(below(ARRAY_LEN(desc)));
+		return below(2) ? rnd_data_sel()
+				: sel_of(below(ARRAY_LEN(desc)));
 	}
 }
 

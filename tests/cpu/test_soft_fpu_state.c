@@ -203,6 +203,43 @@ test_save_fault(void **state)
 	}
 }
 
+/* CR2 of an area that runs into a missing page, as AMD's processors have it. */
+static void
+test_fault_address(void **state)
+{
+	static const struct {
+		uint8_t op[4];
+		uint16_t len, in; /* of the area; bytes of it that are there */
+		uint16_t cr2;	  /* offset into the area */
+	} t[] = {
+		{ { 0x0f, 0xae, 0x03 }, 512, 16, 511 },	 /* FXSAVE */
+		{ { 0x0f, 0xae, 0x0b }, 512, 496, 511 }, /* FXRSTOR */
+		{ { 0x0f, 0xae, 0x0b }, 512, 0, 511 },
+		{ { 0x0f, 0xae, 0x23 }, 832, 64, 831 }, /* XSAVE */
+		{ { 0x0f, 0xae, 0x2b }, 832, 64, 512 }, /* XRSTOR */
+		{ { 0x0f, 0xae, 0x2b }, 832, 576, 831 },
+		{ { 0xd9, 0x23 }, 28, 3, 3 }, /* FLDENV */
+		{ { 0xd9, 0x23 }, 28, 4, 27 },
+		{ { 0x66, 0xd9, 0x33 }, 14, 2, 13 }, /* FNSTENV */
+		{ { 0xdd, 0x33 }, 108, 50, 107 },    /* FNSAVE */
+	};
+	struct nat_state s;
+
+	take_signals(state);
+	for (unsigned int n = 0; n < ARRAY_LEN(t); n++) {
+		uint8_t b[16] = { 0 };
+
+		fresh(&s);
+		memcpy(b, t[n].op, sizeof(t[n].op));
+		s.gpr[R_RAX] = 7;
+		s.gpr[R_RDX] = 0;
+		s.gpr[R_RBX] = NAT_DATA + NAT_DATA_LEN - t[n].in;
+		cpu_load(&s);
+		assert_int_equal(cpu_exec(&dec64, b), EXC_PF);
+		assert_int_equal(cpu->exc.cr2, s.gpr[R_RBX] + t[n].cr2);
+	}
+}
+
 /* --- restoring
  * ---------------------------------------------------------------- */
 
@@ -463,6 +500,34 @@ test_simd_exception(void **state)
 	}
 }
 
+/* Single-stepping, the trap for the elements gathered comes before the fault.
+ */
+static void
+test_gather_step(void **state)
+{
+	static const uint8_t b[16] = { 0xc4, 0xe2, 0x71, 0x92, 0x04, 0x13 };
+	struct nat_state s;
+
+	take_signals(state);
+	fresh(&s);
+	s.gpr[R_RBX] = NAT_DATA;
+	nat_image(&s)->xmm[1][0] = UINT64_MAX; /* mask */
+	nat_image(&s)->xmm[1][1] = 0;
+	nat_image(&s)->xmm[2][0] = (uint64_t)NAT_DATA_LEN << 32 | 8;
+	cpu_load(&s);
+	assert_int_equal(cpu_exec(&dec64, b), EXC_PF);
+	assert_int_equal(cpu_image()->xmm[1][0], 0xffffffff00000000);
+	cpu_load(&s);
+	cpu->rflags |= FL_TF;
+	assert_int_equal(cpu_exec(&dec64, b), EXC_DB);
+	assert_int_equal(cpu->exc.dr6, 0x4000);
+	assert_int_equal(cpu->rip, NAT_INSN);
+	/* Resumed, nothing is gathered before the fault. */
+	memset(&cpu->exc, 0, sizeof(cpu->exc));
+	assert_int_equal(cpu_exec(&dec64, b), EXC_PF);
+	cpu->rflags &= ~FL_TF;
+}
+
 /* FSTP through the bounce buffer: an unmasked error leaves memory alone. */
 static void
 test_x87_store_error(void **state)
@@ -612,6 +677,13 @@ test_not_offered(void **state)
 		memcpy(b, t[n], sizeof(t[n]));
 		assert_int_equal(cpu_exec(&dec64, b), -2);
 	}
+	/* On AMD VPINSRQ outside 64-bit mode. */
+	fresh(&s);
+	cpu->mode = MODE_TEST32;
+	assert_int_equal(
+	    cpu_exec(&dec32, B(0xc4, 0xe3, 0xf9, 0x22, 0xc3, 1)), -2);
+	assert_int_equal(
+	    cpu_exec(&dec32, B(0xc4, 0xe3, 0x79, 0x22, 0xc3, 1)), -1);
 	/* VEX outside protected mode. */
 	fresh(&s);
 	cpu->mode = MODE_OSFXSR | MODE_AVX;
@@ -761,12 +833,9 @@ test_32bit_ignored_bits(void **state)
 		uint8_t guest[8], host[8];
 		uint8_t len;
 	} t[] = {
-		/* vmovd with W, vpinsrd with W, vcvttsd2si with W, andn with W
-		 */
+		/* vmovd, vcvttsd2si, andn with W */
 		{ { 0xc4, 0xe1, 0xf9, 0x6e, 0x03 },
 		    { 0xc4, 0xe1, 0x79, 0x6e, 0x03 }, 5 },
-		{ { 0xc4, 0xe3, 0xf9, 0x22, 0x03, 1 },
-		    { 0xc4, 0xe3, 0x79, 0x22, 0x03, 1 }, 6 },
 		{ { 0xc4, 0xe1, 0xfb, 0x2c, 0xc3 },
 		    { 0xc4, 0xe1, 0x7b, 0x2c, 0xc3 }, 5 },
 		{ { 0xc4, 0xe2, 0xf0, 0xf2, 0xc2 },
@@ -1000,12 +1069,14 @@ main(void)
 		cmocka_unit_test(test_save_areas),
 		cmocka_unit_test(test_save_misaligned),
 		cmocka_unit_test(test_save_fault),
+		cmocka_unit_test(test_fault_address),
 		cmocka_unit_test(test_restore),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_environment_load),
 		cmocka_unit_test(test_pointers),
 		cmocka_unit_test(test_pointers_of_error),
 		cmocka_unit_test(test_simd_exception),
+		cmocka_unit_test(test_gather_step),
 		cmocka_unit_test(test_x87_store_error),
 		cmocka_unit_test(test_store_tells),
 		cmocka_unit_test(test_availability),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * block.c - the block cache of one vCPU: lookup, storage, flushing.  block.h has
- * the overview.  General registers only.
+ * block.c - the block cache of one vCPU: lookup, storage, flushing.  block.h
+ * has the overview.  General registers only.
  */
 #include "block.h"
 
@@ -44,7 +44,7 @@ hash_index(uint64_t gpa, uint32_t mode)
 {
 	return (unsigned int)(((gpa ^ ((uint64_t)mode << 20)) *
 				  0x9e3779b97f4a7c15ull) >>
-	    (64 - HASH_BITS));
+			      (64 - HASH_BITS));
 }
 
 static void
@@ -52,10 +52,7 @@ fill_words(void *p, size_t bytes)
 {
 	uint64_t n = bytes / 8;
 
-	__asm__ volatile("rep stosq"
-			 : "+D"(p), "+c"(n)
-			 : "a"(0ull)
-			 : "memory");
+	__asm__ volatile("rep stosq" : "+D"(p), "+c"(n) : "a"(0ull) : "memory");
 }
 
 void
@@ -161,7 +158,7 @@ block_find_fast(struct soft_cpu *c, uint64_t rip)
 	const struct jc_entry *e = &c->bc->jc[jc_index(la)];
 
 	if (likely(e->la == la && e->map_gen == c->map_gen &&
-		e->mode == c->mode) &&
+		   e->mode == c->mode) &&
 	    likely((e->b->flags & BLOCK_CHECK) == 0) &&
 	    likely(block_alive(e->b)))
 		return e->b;
@@ -176,7 +173,8 @@ hash_find(struct soft_cpu *c, uint64_t la, uint64_t gpa)
 	struct block *b;
 
 	while ((b = *pb) != NULL) {
-		if (b->gpa == gpa && b->mode == c->mode) {
+		if (b->gpa == gpa && b->mode == c->mode &&
+		    block_in_limit(c, b, c->rip)) {
 			if (block_check(c, b, la))
 				return b;
 			if (c->exc.pending)
@@ -206,8 +204,7 @@ block_find(struct soft_cpu *c)
 	struct jc_entry *e;
 	uint64_t la, gpa;
 
-	if (likely(b != NULL) &&
-	    likely((c->mode & MODE_64) || c->rip <= c->seg[SEG_CS].limit))
+	if (likely(b != NULL) && block_in_limit(c, b, c->rip))
 		return b;
 	if (!fetch_ok(c))
 		return NULL;

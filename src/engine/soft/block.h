@@ -3,21 +3,26 @@
  * block.h - cached runs of decoded instructions.
  *
  * A block is a straight run of instructions inside one page, up to a branch, an
- * instruction that may change what decoding depends on, or BLOCK_MAX.  It is keyed by
- * the guest-physical address of its first byte and c->mode, so it survives CR3
- * switches and is shared by all processes that map the page.  An instruction that
- * crosses into the next page is a block of its own (two pages, never linked).
+ * instruction that may change what decoding depends on, or BLOCK_MAX.  It is
+ * keyed by the guest-physical address of its first byte and c->mode, so it
+ * survives CR3 switches and is shared by all processes that map the page.  An
+ * instruction that crosses into the next page is a block of its own (two pages,
+ * never linked).
  *
  * Finding the next block, fastest first:
  *   link[]      direct branch inside the page: the target's block, patched in
  *   jump cache  by linear address, valid for one c->map_gen
  *   hash        by physical address, after a page walk
  *   build.c     decode
- * A block is dead once its page's generation moved on (smc.h); whoever is about to
- * enter it compares.
+ * With a CS limit below 4 GiB (MODE_CSLIMIT) blocks are not linked: whoever
+ * enters one asks block_in_limit(), because the same bytes may lie elsewhere in
+ * another segment.
  *
- * Caches belong to one vCPU, so nothing here is locked.  Memory is an arena that
- * is emptied as a whole when full.
+ * A block is dead once its page's generation moved on (smc.h); whoever is about
+ * to enter it compares.
+ *
+ * Caches belong to one vCPU, so nothing here is locked.  Memory is an arena
+ * that is emptied as a whole when full.
  */
 #ifndef ENGINE_SOFT_BLOCK_H
 #define ENGINE_SOFT_BLOCK_H
@@ -25,7 +30,7 @@
 #include "cpu.h"
 #include "insn.h"
 
-#define BLOCK_MAX 32u /* instructions */
+#define BLOCK_MAX	32u /* instructions */
 
 #define BLOCK_CROSS	0x01u /* one instruction on two pages */
 #define BLOCK_UNCERTAIN 0x02u /* compare bytes at each entry (smc.h) */
@@ -37,7 +42,7 @@ struct block {
 	uint32_t gen;	       /* ... at decode */
 	uint16_t n;	       /* instructions, without the closing one */
 	uint8_t flags;
-	uint8_t bytes; /* length in guest bytes */
+	uint8_t bytes;	       /* length in guest bytes */
 	struct block *link[2]; /* taken / not taken, same page */
 	uint64_t gpa;
 	uint32_t mode;
@@ -45,7 +50,7 @@ struct block {
 	const uint32_t *gen2_p; /* BLOCK_CROSS */
 	uint64_t gpa2;
 	struct block *hash_next;
-	const uint8_t *raw; /* the bytes it was decoded from */
+	const uint8_t *raw;  /* the bytes it was decoded from */
 	struct insn insns[]; /* n, and an op_block_end */
 };
 
@@ -53,6 +58,14 @@ static inline bool
 block_alive(const struct block *b)
 {
 	return b->gen == __atomic_load_n(b->gen_p, __ATOMIC_RELAXED);
+}
+
+/* All of b, entered at rip, is within the CS limit. */
+static inline bool
+block_in_limit(const struct soft_cpu *c, const struct block *b, uint64_t rip)
+{
+	return likely((c->mode & MODE_CSLIMIT) == 0) ||
+	       rip + b->bytes - 1 <= c->seg[SEG_CS].limit;
 }
 
 int block_cache_create(struct soft_cpu *c); /* 0 or -errno */
@@ -69,11 +82,11 @@ struct block *block_find_fast(struct soft_cpu *c, uint64_t rip);
 void block_cache_flush(struct soft_cpu *c);
 
 /* build.c (ordinary C): decode at gpa.  Called after fpu_park(). */
-struct block *block_build(
-    struct soft_cpu *c, uint64_t la, uint64_t gpa, uint32_t mode);
+struct block *
+block_build(struct soft_cpu *c, uint64_t la, uint64_t gpa, uint32_t mode);
 /* For build.c: room for n instructions and `bytes` raw bytes. */
-struct block *block_alloc(
-    struct soft_cpu *c, unsigned int n, unsigned int bytes);
+struct block *
+block_alloc(struct soft_cpu *c, unsigned int n, unsigned int bytes);
 void block_insert(struct soft_cpu *c, struct block *b);
 
 /* Linear address of code at rip. */

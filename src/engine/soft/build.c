@@ -37,11 +37,11 @@ decode_run(struct soft_cpu *c, struct builder *bd, const uint8_t *bytes,
 	unsigned int len;
 
 	while (bd->n < max && bd->bytes < avail && !bd->ended &&
-	    bd->bytes <= UINT8_MAX - INSN_MAX_BYTES) {
+	       bd->bytes <= UINT8_MAX - INSN_MAX_BYTES) {
 		struct insn *i = &bd->insns[bd->n];
 
-		len = decode_insn(c, bytes + bd->bytes, avail - bd->bytes, i,
-		    &bd->ended);
+		len = decode_insn(
+		    c, bytes + bd->bytes, avail - bd->bytes, i, &bd->ended);
 		if (len == 0)
 			return;
 		bd->n++;
@@ -75,15 +75,37 @@ finish(struct soft_cpu *c, struct builder *bd, uint64_t gpa, uint32_t mode,
 	return b;
 }
 
+/* Bytes from c->rip to the end of the code segment. */
+static unsigned int
+fetch_room(const struct soft_cpu *c, uint32_t mode)
+{
+	uint64_t room;
+
+	if (!(mode & MODE_CSLIMIT))
+		return UINT32_MAX;
+	room = c->seg[SEG_CS].limit - c->rip + 1;
+	return (unsigned int)MIN(room, UINT32_MAX);
+}
+
+/* The instruction at c->rip needs more bytes than the segment has. */
+static struct block *
+beyond_limit(struct soft_cpu *c)
+{
+	cpu_raise_gp(c, 0);
+	return NULL;
+}
+
 /* One instruction fetched outside RAM (a ROM window, a device): not cached. */
 static struct block *
 build_once(struct soft_cpu *c, uint64_t la, uint64_t gpa, uint32_t mode)
 {
 	struct builder bd = { .n = 0 };
-	unsigned int got = 0;
+	unsigned int got = 0, room = fetch_room(c, mode);
 	uint64_t next = gpa, val;
 
 	while (bd.n == 0 && got < INSN_MAX_BYTES + 1) {
+		if (got == room)
+			return beyond_limit(c);
 		if (got > 0 && ((la + got) & 0xfff) == 0 &&
 		    !mmu_translate(c, la + got, ACC_X, &next))
 			return NULL;
@@ -105,9 +127,12 @@ build_cross(struct soft_cpu *c, uint64_t la, uint64_t gpa, uint32_t mode)
 	struct builder bd = { .n = 0 };
 	uint64_t off = vm_ram_offset(c->ram, gpa), off2, gpa2;
 	unsigned int in1 = (unsigned int)(0x1000 - (gpa & 0xfff));
+	unsigned int avail = MIN(in1 + INSN_MAX_BYTES, fetch_room(c, mode));
 	uint32_t gen1, gen2;
 	struct block *b;
 
+	if (avail <= in1)
+		return beyond_limit(c);
 	if (!mmu_translate(c, (la & PAGE_MASK_) + 0x1000, ACC_X, &gpa2))
 		return NULL;
 	off2 = vm_ram_offset(c->ram, gpa2);
@@ -117,7 +142,9 @@ build_cross(struct soft_cpu *c, uint64_t la, uint64_t gpa, uint32_t mode)
 	gen2 = smc_begin_decode(c, off2, INSN_MAX_BYTES);
 	memcpy(bd.raw, c->ram->base + off, in1);
 	memcpy(bd.raw + in1, c->ram->base + off2, INSN_MAX_BYTES);
-	decode_run(c, &bd, bd.raw, in1 + INSN_MAX_BYTES, 1);
+	decode_run(c, &bd, bd.raw, avail, 1);
+	if (bd.n == 0)
+		return beyond_limit(c);
 	b = finish(c, &bd, gpa, mode, BLOCK_CROSS | BLOCK_UNCERTAIN);
 	b->gpa2 = gpa2;
 	b->gen = gen1;
@@ -142,6 +169,7 @@ block_build(struct soft_cpu *c, uint64_t la, uint64_t gpa, uint32_t mode)
 	if (off == UINT64_MAX)
 		return build_once(c, la, gpa, mode);
 	avail = MIN(avail, FETCH_MAX);
+	avail = MIN(avail, fetch_room(c, mode));
 	/*
 	 * Mark, ask whether every writer knows, then read once into bd.raw:
 	 * another vCPU may be writing, and decoding must see one version of

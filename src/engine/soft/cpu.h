@@ -34,16 +34,39 @@ struct cpuid_model;
 
 /* General registers in encoding order; R_ZERO always reads 0. */
 enum {
-	R_RAX, R_RCX, R_RDX, R_RBX, R_RSP, R_RBP, R_RSI, R_RDI,
-	R_R8, R_R9, R_R10, R_R11, R_R12, R_R13, R_R14, R_R15,
+	R_RAX,
+	R_RCX,
+	R_RDX,
+	R_RBX,
+	R_RSP,
+	R_RBP,
+	R_RSI,
+	R_RDI,
+	R_R8,
+	R_R9,
+	R_R10,
+	R_R11,
+	R_R12,
+	R_R13,
+	R_R14,
+	R_R15,
 	R_ZERO,
 	R_TMP, /* scratch of one handler: a computed index */
 	R_COUNT
 };
 
 /* Segment registers in encoding order, then the two system ones. */
-enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR,
-	SEG_COUNT };
+enum {
+	SEG_ES,
+	SEG_CS,
+	SEG_SS,
+	SEG_DS,
+	SEG_FS,
+	SEG_GS,
+	SEG_LDTR,
+	SEG_TR,
+	SEG_COUNT
+};
 
 /* `access` has the format of vmmapi.h's struct seg_desc. */
 struct soft_seg {
@@ -59,37 +82,37 @@ struct soft_dtr {
 };
 
 /* RFLAGS.  OSZAPC live in c->cc, the rest in c->rflags. */
-#define FL_CF	0x00000001u
-#define FL_ONE	0x00000002u
-#define FL_PF	0x00000004u
-#define FL_AF	0x00000010u
-#define FL_ZF	0x00000040u
-#define FL_SF	0x00000080u
-#define FL_TF	0x00000100u
-#define FL_IF	0x00000200u
-#define FL_DF	0x00000400u
-#define FL_OF	0x00000800u
-#define FL_IOPL 0x00003000u
-#define FL_NT	0x00004000u
-#define FL_RF	0x00010000u
-#define FL_VM	0x00020000u
-#define FL_AC	0x00040000u
-#define FL_VIF	0x00080000u
-#define FL_VIP	0x00100000u
-#define FL_ID	0x00200000u
-#define FL_OSZAPC (FL_OF | FL_SF | FL_ZF | FL_AF | FL_PF | FL_CF)
+#define FL_CF	       0x00000001u
+#define FL_ONE	       0x00000002u
+#define FL_PF	       0x00000004u
+#define FL_AF	       0x00000010u
+#define FL_ZF	       0x00000040u
+#define FL_SF	       0x00000080u
+#define FL_TF	       0x00000100u
+#define FL_IF	       0x00000200u
+#define FL_DF	       0x00000400u
+#define FL_OF	       0x00000800u
+#define FL_IOPL	       0x00003000u
+#define FL_NT	       0x00004000u
+#define FL_RF	       0x00010000u
+#define FL_VM	       0x00020000u
+#define FL_AC	       0x00040000u
+#define FL_VIF	       0x00080000u
+#define FL_VIP	       0x00100000u
+#define FL_ID	       0x00200000u
+#define FL_OSZAPC      (FL_OF | FL_SF | FL_ZF | FL_AF | FL_PF | FL_CF)
 
-#define CR0_PE 0x00000001u
-#define CR0_MP 0x00000002u
-#define CR0_EM 0x00000004u
-#define CR0_TS 0x00000008u
-#define CR0_ET 0x00000010u
-#define CR0_NE 0x00000020u
-#define CR0_WP 0x00010000u
-#define CR0_AM 0x00040000u
-#define CR0_NW 0x20000000u
-#define CR0_CD 0x40000000u
-#define CR0_PG 0x80000000u
+#define CR0_PE	       0x00000001u
+#define CR0_MP	       0x00000002u
+#define CR0_EM	       0x00000004u
+#define CR0_TS	       0x00000008u
+#define CR0_ET	       0x00000010u
+#define CR0_NE	       0x00000020u
+#define CR0_WP	       0x00010000u
+#define CR0_AM	       0x00040000u
+#define CR0_NW	       0x20000000u
+#define CR0_CD	       0x40000000u
+#define CR0_PG	       0x80000000u
 
 #define CR4_VME	       0x00000001u
 #define CR4_PVI	       0x00000002u
@@ -109,18 +132,32 @@ struct soft_dtr {
 #define CR4_SMEP       0x00100000u
 #define CR4_SMAP       0x00200000u
 
-#define EFER_SCE    0x0001u
-#define EFER_LME    0x0100u
-#define EFER_LMA    0x0400u
-#define EFER_NXE    0x0800u
-#define EFER_AUTOIBRS 0x200000u
+#define EFER_SCE       0x0001u
+#define EFER_LME       0x0100u
+#define EFER_LMA       0x0400u
+#define EFER_NXE       0x0800u
+#define EFER_AUTOIBRS  0x200000u
 
 /* Exception vectors (SDM 3A table 6-1). */
 enum {
-	EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_BR = 5,
-	EXC_UD = 6, EXC_NM = 7, EXC_DF = 8, EXC_TS = 10, EXC_NP = 11,
-	EXC_SS = 12, EXC_GP = 13, EXC_PF = 14, EXC_MF = 16, EXC_AC = 17,
-	EXC_MC = 18, EXC_XM = 19,
+	EXC_DE = 0,
+	EXC_DB = 1,
+	EXC_NMI = 2,
+	EXC_BP = 3,
+	EXC_OF = 4,
+	EXC_BR = 5,
+	EXC_UD = 6,
+	EXC_NM = 7,
+	EXC_DF = 8,
+	EXC_TS = 10,
+	EXC_NP = 11,
+	EXC_SS = 12,
+	EXC_GP = 13,
+	EXC_PF = 14,
+	EXC_MF = 16,
+	EXC_AC = 17,
+	EXC_MC = 18,
+	EXC_XM = 19,
 };
 
 /* Page-fault error code. */
@@ -134,22 +171,25 @@ enum {
  * c->mode: everything instruction decoding depends on, a part of each
  * block's key.  Recomputed by cpu_update_mode().
  */
-#define MODE_64	     0x0001u /* 64-bit code segment */
-#define MODE_CS32    0x0002u /* default operand and address size 32 */
-#define MODE_SS32    0x0004u /* stack pointer is ESP, not SP (legacy modes) */
-#define MODE_LM	     0x0008u /* EFER.LMA: long mode (64-bit or compat) */
-#define MODE_PE	     0x0010u /* protected mode */
-#define MODE_V86     0x0020u
-#define MODE_USER    0x0040u /* CPL 3 */
-#define MODE_EM	     0x0080u /* CR0.EM: x87 raises #NM, SSE #UD */
-#define MODE_TS	     0x0100u /* CR0.TS: FP and SIMD raise #NM */
-#define MODE_OSFXSR  0x0200u /* CR4.OSFXSR: SSE allowed */
-#define MODE_AVX     0x0400u /* CR4.OSXSAVE and XCR0.AVX: VEX SIMD allowed */
-#define MODE_ONE     0x0800u /* one instruction a block: TF, shadow, MTRAP */
-#define MODE_LEGACY_SEGS 0x1000u /* segment bases/limits apply (not MODE_64) */
+#define MODE_64		 0x0001u /* 64-bit code segment */
+#define MODE_CS32	 0x0002u /* default operand and address size 32 */
+#define MODE_SS32	 0x0004u /* stack pointer is ESP, not SP (legacy modes) */
+#define MODE_LM		 0x0008u /* EFER.LMA: long mode (64-bit or compat) */
+#define MODE_PE		 0x0010u /* protected mode */
+#define MODE_V86	 0x0020u
+#define MODE_USER	 0x0040u /* CPL 3 */
+#define MODE_EM		 0x0080u /* CR0.EM: x87 raises #NM, SSE #UD */
+#define MODE_TS		 0x0100u /* CR0.TS: FP and SIMD raise #NM */
+#define MODE_OSFXSR	 0x0200u /* CR4.OSFXSR: SSE allowed */
+#define MODE_AVX	 0x0400u /* CR4.OSXSAVE and XCR0.AVX: VEX SIMD allowed */
+#define MODE_ONE	 0x0800u /* one instruction a block: TF, shadow, MTRAP */
+#define MODE_LEGACY_SEGS 0x1000u /* segment bases/limits apply (not MODE_64)   \
+				  */
+#define MODE_CSLIMIT 0x4000u	 /* legacy, and the CS limit is not 4 GiB */
 #define MODE_FLAT    0x2000u /* legacy, but DS ES SS are 0..4G rw expand-up */
 
-/* --- software TLB (mmu.h) -------------------------------------------------- */
+/* --- software TLB (mmu.h) --------------------------------------------------
+ */
 
 #define TLB_ENTRIES 512u /* a view; power of two */
 
@@ -165,8 +205,8 @@ struct tlb_entry {
 	uintptr_t addend; /* hva - la */
 	uint64_t gpa;	  /* page; low bits TLBF_* */
 };
-#define TLB_NONE UINT64_MAX /* never equals a page address */
-#define TLBF_GLOBAL 0x1u
+#define TLB_NONE      UINT64_MAX /* never equals a page address */
+#define TLBF_GLOBAL   0x1u
 #define TLBF_WRITABLE 0x2u /* guest page tables allow writes, D is set */
 #define TLBF_UNLISTED 0x4u /* not in the view's `listed` (mmu_walk.c) */
 #define TLBF_LARGE    0x8u /* piece of a page larger than 4 KiB */
@@ -176,8 +216,14 @@ struct tlb_entry {
  * anything: accesses that need extra checks (#AC, data breakpoints) use it to
  * come to the slow path each time, which then works with c->real_view.
  */
-enum { VIEW_KERN, VIEW_USER, VIEW_KERN_SMAP, VIEW_COUNT, VIEW_MISS = VIEW_COUNT,
-	VIEW_ALL };
+enum {
+	VIEW_KERN,
+	VIEW_USER,
+	VIEW_KERN_SMAP,
+	VIEW_COUNT,
+	VIEW_MISS = VIEW_COUNT,
+	VIEW_ALL
+};
 #define TLB_LISTED 128u
 struct tlb_view {
 	struct tlb_entry e[TLB_ENTRIES];
@@ -203,16 +249,17 @@ struct itlb {
 	struct itlb_entry e[ITLB_ENTRIES];
 };
 
-/* --- exceptions ------------------------------------------------------------ */
+/* --- exceptions ------------------------------------------------------------
+ */
 
 struct soft_exc {
 	bool pending;
 	bool has_err;
-	bool soft;	   /* INT n, INT3, INTO: return address is the next insn */
+	bool soft; /* INT n, INT3, INTO: return address is the next insn */
 	uint8_t vector;
 	uint32_t err;
-	uint64_t cr2;	   /* for #PF, stored to CR2 at delivery */
-	uint64_t dr6;	   /* for #DB, or-ed into DR6 at delivery */
+	uint64_t cr2; /* for #PF, stored to CR2 at delivery */
+	uint64_t dr6; /* for #DB, or-ed into DR6 at delivery */
 };
 
 /* MSRs that are only stored and read back (msr.c), and kvmclock's. */
@@ -233,36 +280,39 @@ enum soft_leave {
 	LEAVE_HLT,	/* c->rip is after the HLT */
 	LEAVE_EXIT,	/* c->exit is filled for vm_run() */
 	LEAVE_SHUTDOWN, /* triple fault */
-	LEAVE_RESYNC,	/* mode or mapping changed: look the next block up anew */
+	LEAVE_RESYNC, /* mode or mapping changed: look the next block up anew */
 };
 
-/* --- the CPU --------------------------------------------------------------- */
+/* --- the CPU ---------------------------------------------------------------
+ */
 
-#define XSAVE_AREA_MAX 1024 /* legacy 512 + header 64 + YMM_Hi128 256, rounded */
+#define XSAVE_AREA_MAX                                                         \
+	1024 /* legacy 512 + header 64 + YMM_Hi128 256, rounded */
 
 struct soft_cpu {
 	/* Hot: one or two cache lines. */
 	uint64_t gpr[R_COUNT];
 	uint64_t rip;
-	uint16_t cc; /* OSZAPC as LAHF;SETO leaves them in AX: AH = SF ZF - AF - PF - CF, AL = OF */
+	uint16_t cc; /* OSZAPC as LAHF;SETO leaves them in AX: AH = SF ZF - AF -
+			PF - CF, AL = OF */
 	uint8_t cpl;
 	bool fpu_live; /* host registers hold the guest's FP state */
 	uint32_t mode;
 	struct tlb_view *tlb; /* the view data accesses look in */
 	uint32_t *events;     /* vcpu_events() */
 	struct block *blk;    /* executing */
-	uint64_t insns;	      /* instructions executed, counted a block at a time */
-	uint64_t mem_val;     /* result of mem_*_slow() up to 8 bytes */
-	uint64_t ea;	      /* result of insn_ea_slow() */
-	uint8_t acc_seg;      /* segment of the access, to tell #SS from #GP */
-	uint8_t real_view;    /* VIEW_* permissions are judged by */
-	bool smc_hit;	      /* a store just changed code: end the block */
+	uint64_t insns;	  /* instructions executed, counted a block at a time */
+	uint64_t mem_val; /* result of mem_*_slow() up to 8 bytes */
+	uint64_t ea;	  /* result of insn_ea_slow() */
+	uint8_t acc_seg;  /* segment of the access, to tell #SS from #GP */
+	uint8_t real_view; /* VIEW_* permissions are judged by */
+	bool smc_hit;	   /* a store just changed code: end the block */
 	enum soft_leave leave;
 
 	struct soft_exc exc;
 
 	/* System state. */
-	uint32_t rflags; /* without OSZAPC; bit 1 set */
+	uint32_t rflags;  /* without OSZAPC; bit 1 set */
 	bool intr_shadow; /* STI or MOV SS just executed */
 	bool ss_shadow;	  /* MOV SS: debug traps (TF, data) are held off too */
 	bool nmi_blocked; /* until IRET */
@@ -296,7 +346,8 @@ struct soft_cpu {
 	 * completes, a #DB trap; when it faults, clear.
 	 */
 	uint64_t db_pending;
-	/* Pages the last two writable mem_host_ptr() gave out, for mem_wrote(). */
+	/* Pages the last two writable mem_host_ptr() gave out, for mem_wrote().
+	 */
 	uint64_t hostw_page[2], hostw_off[2];
 	uint8_t hostw_next;
 
@@ -305,7 +356,8 @@ struct soft_cpu {
 	uint64_t fpu_ip, fpu_dp;
 	uint16_t fpu_cs, fpu_ds;
 	_Alignas(64) uint8_t xsave[XSAVE_AREA_MAX];
-	_Alignas(64) uint8_t bounce[128]; /* memory operands that are not one host range */
+	_Alignas(64) uint8_t
+	    bounce[128]; /* memory operands that are not one host range */
 
 	struct soft_vm *vm;
 	struct vcpu *vcpu;
@@ -328,14 +380,16 @@ static_assert(offsetof(struct soft_cpu, gpr) == 0, "handlers index from c");
 struct soft_vm {
 	struct vmctx *ctx;
 	const struct vm_ram *ram;
-	struct smc *smc;	/* smc.h */
-	unsigned int phys_bits; /* MAXPHYADDR the guest sees */
+	struct smc *smc;		 /* smc.h */
+	unsigned int phys_bits;		 /* MAXPHYADDR the guest sees */
 	const struct cpuid_model *cpuid; /* sys.h, cpuid_create() */
 	struct soft_cpu *cpu[VM_MAXCPU];
-	uint32_t split_lock; /* spinlock for locked accesses that cross a page */
+	uint32_t
+	    split_lock; /* spinlock for locked accesses that cross a page */
 };
 
-/* --- flags ----------------------------------------------------------------- */
+/* --- flags -----------------------------------------------------------------
+ */
 
 /* cc (AH:AL after LAHF;SETO) <-> RFLAGS bits. */
 static inline uint32_t
@@ -362,7 +416,8 @@ cc_cf(const struct soft_cpu *c)
 	return (c->cc & 0x100) != 0;
 }
 
-/* --- raising (exc.c) --------------------------------------------------------- */
+/* --- raising (exc.c) ---------------------------------------------------------
+ */
 
 /*
  * Record an exception; the caller returns at once.  When one is pending
@@ -383,13 +438,14 @@ cpu_raise_ud(struct soft_cpu *c)
 	return cpu_raise(c, EXC_UD);
 }
 
-/* --- state changes (sys*.c) --------------------------------------------------- */
+/* --- state changes (sys*.c)
+ * --------------------------------------------------- */
 
 /*
  * After any change of CS, SS, CPL, CR0, CR4, EFER, XCR0, DR7, RFLAGS.{TF,VM,AC}
- * or the shadow: recompute mode, tlb view pointer; bumps nothing else.  When the
- * new mode differs the current block must end (c->leave = LEAVE_RESYNC, or a
- * handler that ends its block anyway).
+ * or the shadow: recompute mode, tlb view pointer; bumps nothing else.  When
+ * the new mode differs the current block must end (c->leave = LEAVE_RESYNC, or
+ * a handler that ends its block anyway).
  */
 void cpu_update_mode(struct soft_cpu *c);
 /* Set RFLAGS bits of `mask` from val (arithmetic flags included). */

@@ -2,12 +2,11 @@
 /*
  * decode.c - instruction bytes to struct insn.
  *
- * Zydis does the parsing; this file chooses the handler and compacts the operands.
- * Three sources of handlers, in this order:
- *   forms[]   instructions with specialised handlers by operand form and size
- *   rows      one handler each (insn.h): integer, string, stack, system
- *   thunks    whatever the host executes for us (fpu.h)
- * Anything else is #UD.
+ * Zydis does the parsing; this file chooses the handler and compacts the
+ * operands. Three sources of handlers, in this order: forms[]   instructions
+ * with specialised handlers by operand form and size rows      one handler each
+ * (insn.h): integer, string, stack, system thunks    whatever the host executes
+ * for us (fpu.h) Anything else is #UD.
  */
 #include "decode.h"
 
@@ -47,7 +46,8 @@ log2_size(unsigned int bytes)
 	return (unsigned int)__builtin_ctz(bytes);
 }
 
-/* --- operands ------------------------------------------------------------------- */
+/* --- operands
+ * ------------------------------------------------------------------- */
 
 uint8_t
 insn_reg_offset(int reg)
@@ -80,8 +80,8 @@ static bool
 is_gpr(const ZydisDecodedOperand *op)
 {
 	return op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
-	    op->reg.value >= ZYDIS_REGISTER_AL &&
-	    op->reg.value <= ZYDIS_REGISTER_R15;
+	       op->reg.value >= ZYDIS_REGISTER_AL &&
+	       op->reg.value <= ZYDIS_REGISTER_R15;
 }
 
 static unsigned int
@@ -117,8 +117,8 @@ insn_fill_mem(const struct soft_cpu *c, const ZydisDecodedInstruction *zi,
 		    op->mem.base == ZYDIS_REGISTER_EIP)
 			flags |= MEM_RIP;
 	} else {
-		flags |= MEM_LEGACY |
-		    (zi->address_width == 16 ? MEM_A16 : MEM_A32);
+		flags |=
+		    MEM_LEGACY | (zi->address_width == 16 ? MEM_A16 : MEM_A32);
 	}
 	i->mem = (uint8_t)(seg | flags);
 	i->base = gpr_number(op->mem.base);
@@ -133,7 +133,8 @@ insn_fill_mem(const struct soft_cpu *c, const ZydisDecodedInstruction *zi,
 		disp = zi->raw.disp.value;
 	}
 	i->index = gpr_number(op->mem.index);
-	i->scale = op->mem.scale > 1 ? (uint8_t)__builtin_ctz(op->mem.scale) : 0;
+	i->scale =
+	    op->mem.scale > 1 ? (uint8_t)__builtin_ctz(op->mem.scale) : 0;
 	i->disp = (int32_t)disp;
 	i->x |= INSN_HASMEM;
 	if (disp != (int32_t)disp) {
@@ -153,7 +154,7 @@ raw_imm(const struct dec *d)
 	if (bits == 0)
 		return 0;
 	return (int64_t)(d->zi.raw.imm[0].value.u << (64 - bits)) >>
-	    (64 - bits);
+	       (64 - bits);
 }
 
 static bool
@@ -180,7 +181,8 @@ op_is_imm(const struct dec *d, unsigned int op)
 	return d->ops[op].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 }
 
-/* --- forms ------------------------------------------------------------------------ */
+/* --- forms
+ * ------------------------------------------------------------------------ */
 
 static bool
 fill_bin(struct dec *d, const struct form *f)
@@ -418,11 +420,12 @@ near_branch_size(struct dec *d)
 {
 	if (!(d->c->mode & MODE_64))
 		return;
-	d->i->opsize = d->zi.operand_width == 16 ||
-		((d->zi.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) &&
-		    !(d->zi.raw.rex.W))
-	    ? 2
-	    : 8;
+	d->i->opsize =
+	    d->zi.operand_width == 16 ||
+		    ((d->zi.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) &&
+			!(d->zi.raw.rex.W))
+		? 2
+		: 8;
 }
 
 static bool
@@ -453,7 +456,7 @@ fill_far(struct dec *d, bool call)
 
 	if (d->ops[0].type == ZYDIS_OPERAND_TYPE_POINTER) {
 		i->imm = (int64_t)((uint64_t)d->ops[0].ptr.segment << 32 |
-		    d->ops[0].ptr.offset);
+				   d->ops[0].ptr.offset);
 		i->fn = call ? sys_call_far_imm : sys_jmp_far_imm;
 		return true;
 	}
@@ -504,8 +507,8 @@ static bool
 is_sreg(const struct dec *d, unsigned int op)
 {
 	return d->ops[op].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-	    ZydisRegisterGetClass(d->ops[op].reg.value) ==
-	    ZYDIS_REGCLASS_SEGMENT;
+	       ZydisRegisterGetClass(d->ops[op].reg.value) ==
+		   ZYDIS_REGCLASS_SEGMENT;
 }
 
 static bool
@@ -551,36 +554,73 @@ fill_enter(struct dec *d, const struct form *f)
 	(void)d;
 	(void)f;
 	d->i->imm = (int64_t)((d->zi.raw.imm[0].value.u & 0xffff) |
-	    (d->zi.raw.imm[1].value.u & 0xff) << 16);
+			      (d->zi.raw.imm[1].value.u & 0xff) << 16);
 	return false; /* the row has the handler */
 }
 
 #define M(name) ZYDIS_MNEMONIC_##name
-#define FBIN(m, t) { M(m), 0, fill_bin, &ops_##t }
-#define FSH(m, t)  { M(m), 0, fill_shift, &ops_##t }
-#define FUN(m, t)  { M(m), 0, fill_un, &ops_##t }
-#define FCC(cc, n)                                   \
-	{ M(J##cc), n, fill_jcc, NULL },             \
-	    { M(CMOV##cc), n, fill_cmov, NULL },     \
-	    { M(SET##cc), n, fill_set, NULL }
+#define FBIN(m, t)                                                             \
+	{                                                                      \
+		M(m), 0, fill_bin, &ops_##t                                    \
+	}
+#define FSH(m, t)                                                              \
+	{                                                                      \
+		M(m), 0, fill_shift, &ops_##t                                  \
+	}
+#define FUN(m, t)                                                              \
+	{                                                                      \
+		M(m), 0, fill_un, &ops_##t                                     \
+	}
+#define FCC(cc, n)                                                             \
+	{ M(J##cc), n, fill_jcc, NULL }, { M(CMOV##cc), n, fill_cmov, NULL },  \
+	{                                                                      \
+		M(SET##cc), n, fill_set, NULL                                  \
+	}
 
 static const struct form forms[] = {
-	FBIN(ADD, add), FBIN(OR, or), FBIN(ADC, adc), FBIN(SBB, sbb),
-	FBIN(AND, and), FBIN(SUB, sub), FBIN(XOR, xor), FBIN(CMP, cmp),
+	FBIN(ADD, add),
+	FBIN(OR, or),
+	FBIN(ADC, adc),
+	FBIN(SBB, sbb),
+	FBIN(AND, and),
+	FBIN(SUB, sub),
+	FBIN(XOR, xor),
+	FBIN(CMP, cmp),
 	FBIN(TEST, test),
 	{ M(MOV), 0, fill_mov, &ops_mov },
-	FUN(INC, inc), FUN(DEC, dec), FUN(NEG, neg), FUN(NOT, not),
-	FSH(ROL, rol), FSH(ROR, ror), FSH(RCL, rcl), FSH(RCR, rcr),
-	FSH(SHL, shl), FSH(SHR, shr), FSH(SAR, sar),
+	FUN(INC, inc),
+	FUN(DEC, dec),
+	FUN(NEG, neg),
+	FUN(NOT, not ),
+	FSH(ROL, rol),
+	FSH(ROR, ror),
+	FSH(RCL, rcl),
+	FSH(RCR, rcr),
+	FSH(SHL, shl),
+	FSH(SHR, shr),
+	FSH(SAR, sar),
 	{ M(MOVZX), 0, fill_ext, &ops_movzx },
 	{ M(MOVSX), 0, fill_ext, &ops_movsx },
 	{ M(MOVSXD), 0, fill_ext, &ops_movsx },
 	{ M(LEA), 0, fill_lea, NULL },
 	{ M(XCHG), 0, fill_xchg, NULL },
 	{ M(IMUL), 0, fill_imul, NULL },
-	FCC(O, 0), FCC(NO, 1), FCC(B, 2), FCC(NB, 3), FCC(Z, 4), FCC(NZ, 5),
-	FCC(BE, 6), FCC(NBE, 7), FCC(S, 8), FCC(NS, 9), FCC(P, 10), FCC(NP, 11),
-	FCC(L, 12), FCC(NL, 13), FCC(LE, 14), FCC(NLE, 15),
+	FCC(O, 0),
+	FCC(NO, 1),
+	FCC(B, 2),
+	FCC(NB, 3),
+	FCC(Z, 4),
+	FCC(NZ, 5),
+	FCC(BE, 6),
+	FCC(NBE, 7),
+	FCC(S, 8),
+	FCC(NS, 9),
+	FCC(P, 10),
+	FCC(NP, 11),
+	FCC(L, 12),
+	FCC(NL, 13),
+	FCC(LE, 14),
+	FCC(NLE, 15),
 	{ M(LOOP), 0, fill_loop, NULL },
 	{ M(LOOPE), 1, fill_loop, NULL },
 	{ M(LOOPNE), 2, fill_loop, NULL },
@@ -596,7 +636,8 @@ static const struct form forms[] = {
 	{ M(ENTER), 0, fill_enter, NULL },
 };
 
-/* --- rows -------------------------------------------------------------------------- */
+/* --- rows
+ * -------------------------------------------------------------------------- */
 
 /* ModRM.reg and .rm, the way insn.h promises them to row handlers. */
 static void
@@ -612,15 +653,16 @@ fill_row_regs(struct dec *d, const struct insn_row *row)
 			continue;
 		if (op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG) {
 			i->r1 = row->flags & ROW_REGNUM
-			    ? (uint8_t)ZydisRegisterGetId(op->reg.value)
-			    : insn_reg_offset((int)op->reg.value);
+				    ? (uint8_t)ZydisRegisterGetId(op->reg.value)
+				    : insn_reg_offset((int)op->reg.value);
 			n = 2;
 		} else if (op->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM) {
 			i->r2 = row->flags & ROW_REGNUM
-			    ? (uint8_t)ZydisRegisterGetId(op->reg.value)
-			    : insn_reg_offset((int)op->reg.value);
+				    ? (uint8_t)ZydisRegisterGetId(op->reg.value)
+				    : insn_reg_offset((int)op->reg.value);
 		} else if (n == 0 && is_gpr(op) &&
-		    op->visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
+			   op->visibility ==
+			       ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
 			i->r1 = insn_reg_offset((int)op->reg.value);
 			n = 1;
 		}
@@ -698,7 +740,8 @@ fill_row(struct dec *d, const struct insn_row *row)
 	return true;
 }
 
-/* --- one instruction ------------------------------------------------------------------ */
+/* --- one instruction
+ * ------------------------------------------------------------------ */
 
 static const ZydisDecoder *
 decoder_for(uint32_t mode)
@@ -741,7 +784,7 @@ static bool
 is_simd_namesake(const ZydisDecodedInstruction *zi)
 {
 	return (zi->mnemonic == M(MOVSD) || zi->mnemonic == M(CMPSD)) &&
-	    zi->meta.category != ZYDIS_CATEGORY_STRINGOP;
+	       zi->meta.category != ZYDIS_CATEGORY_STRINGOP;
 }
 
 /*
@@ -750,8 +793,8 @@ is_simd_namesake(const ZydisDecodedInstruction *zi)
 static bool
 is_xchg_r8(const ZydisDecodedInstruction *zi)
 {
-	return zi->mnemonic == M(PAUSE) && (zi->attributes & ZYDIS_ATTRIB_HAS_REX) &&
-	    zi->raw.rex.B;
+	return zi->mnemonic == M(PAUSE) &&
+	       (zi->attributes & ZYDIS_ATTRIB_HAS_REX) && zi->raw.rex.B;
 }
 
 static bool
@@ -783,6 +826,28 @@ choose(struct dec *d)
 	return fpu_decode(d->c, &d->zi, d->ops, d->bytes, d->i, &d->ends);
 }
 
+/*
+ * UD0 and UD1 on AMD have no ModRM: #UD does not wait for bytes behind the
+ * opcode.
+ */
+static bool
+is_short_ud(const struct soft_cpu *c, const uint8_t *bytes, unsigned int avail)
+{
+	static const uint8_t prefix[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65,
+		0x66, 0x67, 0xf0, 0xf2, 0xf3 };
+	unsigned int n, k;
+
+	for (n = 0; n < avail; n++) {
+		for (k = 0; k < ARRAY_LEN(prefix) && bytes[n] != prefix[k]; k++)
+			;
+		if (k == ARRAY_LEN(prefix) &&
+		    !((c->mode & MODE_64) && (bytes[n] & 0xf0) == 0x40))
+			break;
+	}
+	return n + 2 <= avail && bytes[n] == 0x0f &&
+	       (bytes[n + 1] == 0xb9 || bytes[n + 1] == 0xff);
+}
+
 unsigned int
 decode_insn(struct soft_cpu *c, const uint8_t *bytes, unsigned int avail,
     struct insn *i, bool *ret_ends)
@@ -795,13 +860,14 @@ decode_insn(struct soft_cpu *c, const uint8_t *bytes, unsigned int avail,
 	d.i = i;
 	d.ends = false;
 	avail = MIN(avail, 15u);
-	*i = (struct insn){ .fn = op_ud,
-		.len = 1,
-		.base = R_ZERO,
-		.index = R_ZERO };
+	*i = (struct insn){
+		.fn = op_ud, .len = 1, .base = R_ZERO, .index = R_ZERO
+	};
 	*ret_ends = true;
-	st = ZydisDecoderDecodeFull(decoder_for(c->mode), bytes, avail,
-	    &d.zi, d.ops);
+	st = ZydisDecoderDecodeFull(
+	    decoder_for(c->mode), bytes, avail, &d.zi, d.ops);
+	if (st == ZYDIS_STATUS_NO_MORE_DATA && is_short_ud(c, bytes, avail))
+		return 1;
 	if (st == ZYDIS_STATUS_NO_MORE_DATA && avail < 15) {
 		*ret_ends = false;
 		return 0;

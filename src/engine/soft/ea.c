@@ -4,8 +4,9 @@
  * type and limit checks of the legacy modes (SDM 3A 5.3 and 5.5, APM 2 4.12).
  *
  * Protected mode checks types and limits, real and virtual-8086 mode limits
- * only (CS is writable there).  A limit of 4 GiB never faults: offsets wrap, as
- * the manuals allow.  Canonical addresses are the MMU's business.
+ * only (CS is writable there).  An operand that runs past offset FFFFFFFF
+ * faults as AMD's processors have it (SDM 3A 5.3 leaves it open).  Canonical
+ * addresses are the MMU's business.
  */
 #include "insn.h"
 
@@ -41,7 +42,7 @@ ea_limit_ok(const struct soft_seg *s, uint32_t off, unsigned int size)
 		return off > s->limit &&
 		       last <=
 			   (SEG_DESC_DEF32(s->access) ? UINT32_MAX : 0xffff);
-	return last <= s->limit || s->limit == UINT32_MAX;
+	return last <= s->limit;
 }
 
 /* Not 64-bit mode. */
@@ -54,7 +55,10 @@ ea_legacy(struct soft_cpu *c, unsigned int seg, uint32_t off, unsigned int size,
 	    (c->mode & MODE_FLAT) != 0 &&
 	    (BIT(seg) & (BIT(SEG_DS) | BIT(SEG_ES) | BIT(SEG_SS))) != 0;
 
-	if (size != 0 && !flat) {
+	if (size != 0 && flat) {
+		if (unlikely(off > UINT32_MAX - (size - 1)))
+			return ea_raise(c, seg);
+	} else if (size != 0) {
 		if ((c->mode & (MODE_PE | MODE_V86)) == MODE_PE &&
 		    unlikely(!ea_type_ok(s, acc)))
 			return ea_raise(c, seg);

@@ -258,6 +258,24 @@ ea_is_slow(
 	return (i->mem & MEM_SPECIAL) != MEM_RIP;
 }
 
+/*
+ * Linear address of the operand in c->ea, checked.  As on AMD, alignment comes
+ * before the segment's limit.
+ */
+static bool
+operand_ea(
+    struct soft_cpu *c, const struct insn *i, unsigned int acc, bool aligned)
+{
+	unsigned int size = i->opsize;
+
+	if (aligned) {
+		(void)insn_ea_slow(c, i, 0, acc); /* no checks */
+		if ((c->ea & (size - 1)) != 0)
+			return cpu_raise_gp(c, 0);
+	}
+	return insn_ea_slow(c, i, size, acc);
+}
+
 /* --- loads ---------------------------------------------------------------- */
 
 /*
@@ -275,13 +293,9 @@ load_ptr(struct soft_cpu *c, const struct insn *i, uint64_t rip, bool aligned)
 		return NULL;
 	c->rip = rip;
 	c->acc_seg = i->mem & MEM_SEG_MASK;
-	if (!insn_ea_slow(c, i, size, ACC_R))
+	if (!operand_ea(c, i, ACC_R, aligned))
 		return NULL;
 	la = c->ea;
-	if (aligned && (la & (size - 1)) != 0) {
-		cpu_raise_gp(c, 0);
-		return NULL;
-	}
 	p = mem_host_ptr(c, la, size, ACC_R);
 	if (p != NULL || c->exc.pending)
 		return p;
@@ -347,11 +361,9 @@ store_slow_run(struct soft_cpu *c, const struct insn *i, uint64_t rip,
 		return false;
 	c->rip = rip;
 	c->acc_seg = i->mem & MEM_SEG_MASK;
-	if (!insn_ea_slow(c, i, size, ACC_W))
+	if (!operand_ea(c, i, ACC_W, aligned))
 		return false;
 	la = c->ea;
-	if (aligned && (la & (size - 1)) != 0)
-		return cpu_raise_gp(c, 0);
 	p = mem_host_ptr(c, la, size, ACC_W);
 	if (c->exc.pending)
 		return false;

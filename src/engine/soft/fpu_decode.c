@@ -83,12 +83,22 @@ isa_offered(const ZydisDecodedInstruction *zi)
 	       ((fpu_host_cpuid(isa_table[set].reg) >> isa_table[set].bit) & 1);
 }
 
+/* AMD: VPEXTRQ and VPINSRQ outside 64-bit mode; other W bits are ignored. */
+static bool
+is_wide_insert(const struct fpu_job *j)
+{
+	return !j->mode64 && j->zi->raw.vex.W &&
+	       j->zi->opcode_map == ZYDIS_OPCODE_MAP_0F3A &&
+	       (j->zi->opcode == 0x16 || j->zi->opcode == 0x22);
+}
+
 /* VEX needs protected mode; EVEX, XOP, 3DNow! and the rest are not offered. */
 static bool
 encoding_offered(const struct fpu_job *j)
 {
 	if (j->vex)
-		return (j->c->mode & (MODE_PE | MODE_V86)) == MODE_PE;
+		return (j->c->mode & (MODE_PE | MODE_V86)) == MODE_PE &&
+		       !is_wide_insert(j);
 	return j->zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
 }
 

@@ -12,17 +12,17 @@
 #include "int_macros.h"
 
 #ifdef SOFT_TAILCALLS
-#define ENTER_BLOCK(c, b, target)                         \
-	do {                                              \
-		(c)->blk = (b);                           \
-		(c)->insns += (b)->n;                     \
-		return (b)->insns->fn((c), (b)->insns, (target)); \
+#define ENTER_BLOCK(c, b, target)                                              \
+	do {                                                                   \
+		(c)->blk = (b);                                                \
+		(c)->insns += (b)->n;                                          \
+		return (b)->insns->fn((c), (b)->insns, (target));              \
 	} while (0)
 #else
-#define ENTER_BLOCK(c, b, target) \
-	do {                      \
-		(c)->rip = (target); \
-		return;           \
+#define ENTER_BLOCK(c, b, target)                                              \
+	do {                                                                   \
+		(c)->rip = (target);                                           \
+		return;                                                        \
 	} while (0)
 #endif
 
@@ -58,7 +58,8 @@ chain_indirect(struct soft_cpu *c, uint64_t target)
 {
 	struct block *b;
 
-	if (likely(may_chain(c)) && (c->mode & (MODE_64 | MODE_ONE)) == MODE_64) {
+	if (likely(may_chain(c)) &&
+	    (c->mode & (MODE_64 | MODE_ONE)) == MODE_64) {
 		b = block_find_fast(c, target);
 		if (likely(b != NULL))
 			ENTER_BLOCK(c, b, target);
@@ -76,18 +77,19 @@ chain_miss(struct soft_cpu *c, uint64_t rip, uint64_t target, unsigned int slot)
 	if (!may_chain(c) || (c->mode & MODE_ONE))
 		return;
 	b = block_find_fast(c, target);
-	if (b == NULL)
+	if (b == NULL || !block_in_limit(c, b, target))
 		return;
 	/* Same page: the link holds whatever maps here later (block.h). */
-	if (((code_linear(c, rip) ^ code_linear(c, target)) & PAGE_MASK_) == 0 &&
-	    !(from->flags & BLOCK_CHECK))
+	if (((code_linear(c, rip) ^ code_linear(c, target)) & PAGE_MASK_) ==
+		0 &&
+	    !(from->flags & BLOCK_CHECK) && !(c->mode & MODE_CSLIMIT))
 		from->link[slot] = b;
 	ENTER_BLOCK(c, b, target);
 }
 
 static inline void
-chain_direct(struct soft_cpu *c, uint64_t rip, uint64_t target,
-    unsigned int slot)
+chain_direct(
+    struct soft_cpu *c, uint64_t rip, uint64_t target, unsigned int slot)
 {
 	struct block *b = c->blk->link[slot];
 
@@ -103,31 +105,33 @@ op_block_end(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	return chain_direct(c, rip, rip, 1);
 }
 
-#define DEF_JCC(cond)                                                        \
-	HANDLER(jcc_##cond)                                                  \
-	{                                                                    \
-		uint64_t next = rip + i->len;                                \
-                                                                             \
-		if (cc_cond(c->cc, cond)) {                                  \
-			next = branch_target(i, next + (uint64_t)i->imm);    \
-			if (unlikely(!target_ok(c, next)))                   \
-				RAISE_GP(c, rip, 0);                         \
-			return chain_direct(c, rip, next, 0);                \
-		}                                                            \
-		return chain_direct(c, rip, next, 1);                        \
+#define DEF_JCC(cond)                                                          \
+	HANDLER(jcc_##cond)                                                    \
+	{                                                                      \
+		uint64_t next = rip + i->len;                                  \
+                                                                               \
+		if (cc_cond(c->cc, cond)) {                                    \
+			next = branch_target(i, next + (uint64_t)i->imm);      \
+			if (unlikely(!target_ok(c, next)))                     \
+				RAISE_GP(c, rip, 0);                           \
+			return chain_direct(c, rip, next, 0);                  \
+		}                                                              \
+		return chain_direct(c, rip, next, 1);                          \
 	}
-DEF_JCC(0) DEF_JCC(1) DEF_JCC(2) DEF_JCC(3)
-DEF_JCC(4) DEF_JCC(5) DEF_JCC(6) DEF_JCC(7)
-DEF_JCC(8) DEF_JCC(9) DEF_JCC(10) DEF_JCC(11)
-DEF_JCC(12) DEF_JCC(13) DEF_JCC(14) DEF_JCC(15)
-const insn_fn ops_jcc[16] = { jcc_0, jcc_1, jcc_2, jcc_3, jcc_4, jcc_5, jcc_6,
-	jcc_7, jcc_8, jcc_9, jcc_10, jcc_11, jcc_12, jcc_13, jcc_14, jcc_15 };
+DEF_JCC(0)
+DEF_JCC(1)
+DEF_JCC(2)
+DEF_JCC(3)
+DEF_JCC(4) DEF_JCC(5) DEF_JCC(6) DEF_JCC(7) DEF_JCC(8) DEF_JCC(9) DEF_JCC(10)
+    DEF_JCC(11) DEF_JCC(12) DEF_JCC(13) DEF_JCC(14)
+	DEF_JCC(15) const insn_fn ops_jcc[16] = { jcc_0, jcc_1, jcc_2, jcc_3,
+		jcc_4, jcc_5, jcc_6, jcc_7, jcc_8, jcc_9, jcc_10, jcc_11,
+		jcc_12, jcc_13, jcc_14, jcc_15 };
 
 void
 op_jmp_rel(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
-	uint64_t target =
-	    branch_target(i, rip + i->len + (uint64_t)i->imm);
+	uint64_t target = branch_target(i, rip + i->len + (uint64_t)i->imm);
 
 	if (unlikely(!target_ok(c, target)))
 		RAISE_GP(c, rip, 0);
@@ -172,7 +176,8 @@ op_loopcc(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	return chain_direct(c, rip, target, 0);
 }
 
-/* --- indirect jumps, calls, returns ------------------------------------------------ */
+/* --- indirect jumps, calls, returns
+ * ------------------------------------------------ */
 
 void
 op_jmp_r(struct soft_cpu *c, const struct insn *i, uint64_t rip)
@@ -236,23 +241,30 @@ push_return(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 }
 
 /*
- * A call to an address that cannot be: the push faults first, as on AMD; only
- * then #GP(0), with nothing changed.
+ * A call to an address that cannot be: as on AMD a page fault of the push comes
+ * first; the stack segment's limit does so for direct calls only.  Then #GP(0),
+ * with nothing changed.
  */
 static __attribute__((noinline)) void
-call_bad_target(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+call_bad_target(
+    struct soft_cpu *c, const struct insn *i, uint64_t rip, bool direct)
 {
 	uint64_t sp = c->gpr[R_RSP];
-	uint64_t m = c->mode & MODE_64 ? UINT64_MAX
-	    : c->mode & MODE_SS32      ? UINT32_MAX
-				       : UINT16_MAX;
+	uint64_t m = c->mode & MODE_64	   ? UINT64_MAX
+		     : c->mode & MODE_SS32 ? UINT32_MAX
+					   : UINT16_MAX;
 
 	c->rip = rip;
 	c->ea = (sp - i->opsize) & m;
 	c->acc_seg = SEG_SS;
 	if (!(c->mode & MODE_64) &&
-	    !seg_linear(c, SEG_SS, c->ea, i->opsize, ACC_W))
+	    !seg_linear(c, SEG_SS, c->ea, i->opsize, ACC_W)) {
+		if (!direct) {
+			c->exc.pending = false;
+			cpu_raise_gp(c, 0);
+		}
 		return;
+	}
 	if (mem_probe_write(c, c->ea, i->opsize))
 		cpu_raise_gp(c, 0);
 }
@@ -260,11 +272,10 @@ call_bad_target(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 void
 op_call_rel(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
-	uint64_t target =
-	    branch_target(i, rip + i->len + (uint64_t)i->imm);
+	uint64_t target = branch_target(i, rip + i->len + (uint64_t)i->imm);
 
 	if (unlikely(!target_ok(c, target)))
-		return call_bad_target(c, i, rip);
+		return call_bad_target(c, i, rip, true);
 	if (unlikely(!push_return(c, i, rip)))
 		return;
 	if (unlikely(c->smc_hit)) {
@@ -280,7 +291,7 @@ op_call_r(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	uint64_t target = reg_get(c, i->r1, i->opsize);
 
 	if (unlikely(!target_ok(c, target)))
-		return call_bad_target(c, i, rip);
+		return call_bad_target(c, i, rip, false);
 	if (unlikely(!push_return(c, i, rip)))
 		return;
 	return chain_indirect(c, target);
@@ -295,7 +306,7 @@ op_call_m(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 		return;
 	target = c->mem_val;
 	if (unlikely(!target_ok(c, target)))
-		return call_bad_target(c, i, rip);
+		return call_bad_target(c, i, rip, false);
 	if (unlikely(!push_return(c, i, rip)))
 		return;
 	return chain_indirect(c, target);

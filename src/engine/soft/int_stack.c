@@ -2,8 +2,8 @@
 /*
  * int_stack.c - PUSH POP PUSHA POPA ENTER LEAVE, and the stack for others.
  *
- * The stack pointer is RSP, ESP or SP by mode (SDM 1 6.2.3); a write to it keeps
- * the bits above.  RSP changes only after the access can no longer fault.
+ * The stack pointer is RSP, ESP or SP by mode (SDM 1 6.2.3); a write to it
+ * keeps the bits above.  RSP changes only after the access can no longer fault.
  */
 #include "int_ops.h"
 
@@ -11,7 +11,8 @@
 
 #include "int_macros.h"
 
-/* --- helpers --------------------------------------------------------------------- */
+/* --- helpers
+ * --------------------------------------------------------------------- */
 
 static inline uint64_t
 sp_mask(const struct soft_cpu *c)
@@ -26,7 +27,8 @@ sp_set(struct soft_cpu *c, uint64_t sp)
 {
 	uint64_t m = sp_mask(c);
 
-	/* ESP in legacy modes: bits above 31 are not visible; keep them zero. */
+	/* ESP in legacy modes: bits above 31 are not visible; keep them zero.
+	 */
 	if (m == 0xffff)
 		c->gpr[R_RSP] = (c->gpr[R_RSP] & ~m) | (sp & m);
 	else
@@ -35,7 +37,8 @@ sp_set(struct soft_cpu *c, uint64_t sp)
 
 /* Linear address of stack offset sp in c->ea; acc_seg set. */
 static inline bool
-stack_linear(struct soft_cpu *c, uint64_t sp, unsigned int size, unsigned int acc)
+stack_linear(
+    struct soft_cpu *c, uint64_t sp, unsigned int size, unsigned int acc)
 {
 	c->acc_seg = SEG_SS;
 	if (likely(c->mode & MODE_64)) {
@@ -61,7 +64,7 @@ bool
 stack_peek(struct soft_cpu *c, unsigned int size, unsigned int off)
 {
 	return stack_linear(c, c->gpr[R_RSP] + off, size, ACC_R) &&
-	    mem_read_slow(c, c->ea, size);
+	       mem_read_slow(c, c->ea, size);
 }
 
 void
@@ -70,12 +73,13 @@ stack_adjust(struct soft_cpu *c, int64_t delta)
 	sp_set(c, c->gpr[R_RSP] + (uint64_t)delta);
 }
 
-/* --- 64-bit mode, 8 bytes ------------------------------------------------------------ */
+/* --- 64-bit mode, 8 bytes
+ * ------------------------------------------------------------ */
 
-#define PUSH64(val)                                                \
-	uint64_t la = c->gpr[R_RSP] - 8;                           \
-	STORE(uint64_t, val, c, i, rip, la, SEG_SS);               \
-	c->gpr[R_RSP] = la;                                        \
+#define PUSH64(val)                                                            \
+	uint64_t la = c->gpr[R_RSP] - 8;                                       \
+	STORE(uint64_t, val, c, i, rip, la, SEG_SS);                           \
+	c->gpr[R_RSP] = la;                                                    \
 	NEXT_AFTER_STORE(c, i, rip)
 
 void
@@ -100,7 +104,8 @@ op_pop64_r(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT(c, i, rip);
 }
 
-/* --- every mode and size --------------------------------------------------------------- */
+/* --- every mode and size
+ * --------------------------------------------------------------- */
 
 void
 op_push_r(struct soft_cpu *c, const struct insn *i, uint64_t rip)
@@ -166,8 +171,8 @@ op_pop_m(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 }
 
 /*
- * PUSHA: all eight slots must be writable before the first is written; the
- * order is that of the pushes.
+ * PUSHA and POPA go slot by slot, as on AMD: what was done before a fault
+ * stays, only the stack pointer moves at the end.
  */
 static void
 op_pusha(struct soft_cpu *c, const struct insn *i, uint64_t rip)
@@ -176,9 +181,6 @@ op_pusha(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	unsigned int k, size = i->opsize;
 
 	c->rip = rip;
-	if (!stack_linear(c, sp - 8 * size, 8 * size, ACC_W) ||
-	    !mem_probe_write(c, c->ea, 8 * size))
-		return;
 	for (k = 0; k < 8; k++) {
 		if (!stack_linear(c, sp - (k + 1) * size, size, ACC_W) ||
 		    !mem_write_slow(c, c->ea, size, c->gpr[k]))
@@ -188,22 +190,19 @@ op_pusha(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT_AFTER_STORE(c, i, rip);
 }
 
+/* Slot order is DI SI BP (SP skipped) BX DX CX AX. */
 static void
 op_popa(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	unsigned int k, size = i->opsize;
-	uint64_t v[8];
 
 	c->rip = rip;
 	for (k = 0; k < 8; k++) {
 		if (!stack_peek(c, size, k * size))
 			return;
-		v[k] = c->mem_val;
-	}
-	/* Slot order is DI SI BP (SP skipped) BX DX CX AX. */
-	for (k = 0; k < 8; k++)
 		if (7 - k != R_RSP)
-			reg_set(c, (7 - k) * 8, size, v[k]);
+			reg_set(c, (7 - k) * 8, size, c->mem_val);
+	}
 	stack_adjust(c, 8 * (int64_t)size);
 	NEXT(c, i, rip);
 }
@@ -254,8 +253,7 @@ op_leave(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	uint64_t bp = c->gpr[R_RBP];
 
 	c->rip = rip;
-	if (!stack_linear(c, bp, size, ACC_R) ||
-	    !mem_read_slow(c, c->ea, size))
+	if (!stack_linear(c, bp, size, ACC_R) || !mem_read_slow(c, c->ea, size))
 		return;
 	sp_set(c, bp + size);
 	reg_set(c, R_RBP * 8, size, c->mem_val);

@@ -132,6 +132,8 @@ code_mode(const struct soft_cpu *c)
 	if (seg_is_flat(&c->seg[SEG_DS]) && seg_is_flat(&c->seg[SEG_ES]) &&
 	    seg_is_flat(&c->seg[SEG_SS]))
 		m |= MODE_FLAT;
+	if (c->seg[SEG_CS].limit != UINT32_MAX)
+		m |= MODE_CSLIMIT;
 	return m;
 }
 

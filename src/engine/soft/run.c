@@ -4,9 +4,10 @@
  * sleeping, and leaving to vm_run().  General registers only; everything that
  * belongs to the machine is called after fpu_park().
  *
- * Blocks chain from one to the next without coming back here; they do come back when
- * the event word is non-zero, when an exception is recorded, and after each
- * instruction that ends a block for its own reasons (STI, POPF, IRET, MOV to CR,
+ * Blocks chain from one to the next without coming back here; they do come back
+ * when the event word is non-zero, when an exception is recorded, and after
+ * each instruction that ends a block for its own reasons (STI, POPF, IRET, MOV
+ * to CR,
  * ...), so that an interrupt they unmask is seen at once.
  */
 #include "run.h"
@@ -20,7 +21,8 @@
 
 #define DR6_BS 0x4000u
 
-/* --- leaving --------------------------------------------------------------------- */
+/* --- leaving
+ * --------------------------------------------------------------------- */
 
 static void
 exit_with(struct soft_cpu *c, enum vm_exitcode code)
@@ -36,8 +38,8 @@ exit_stopped(struct soft_cpu *c)
 {
 	enum vm_suspend_how how = vm_suspended(c->ctx);
 
-	exit_with(c, how == VM_SUSPEND_NONE ? VM_EXITCODE_BOGUS
-					    : VM_EXITCODE_SUSPENDED);
+	exit_with(c,
+	    how == VM_SUSPEND_NONE ? VM_EXITCODE_BOGUS : VM_EXITCODE_SUSPENDED);
 	if (how != VM_SUSPEND_NONE)
 		c->exit.u.suspended.how = how;
 }
@@ -51,7 +53,8 @@ triple_fault(struct soft_cpu *c)
 	exit_stopped(c);
 }
 
-/* --- events from other threads ------------------------------------------------------ */
+/* --- events from other threads
+ * ------------------------------------------------------ */
 
 static void
 take_init(struct soft_cpu *c)
@@ -103,7 +106,8 @@ take_events(struct soft_cpu *c)
 		exit_stopped(c);
 }
 
-/* --- interrupts ------------------------------------------------------------------------ */
+/* --- interrupts
+ * ------------------------------------------------------------------------ */
 
 /* A vector that can be taken now, or -1; the APIC keeps it. */
 static int
@@ -163,7 +167,9 @@ deliver(struct soft_cpu *c)
 		take_interrupt(c);
 }
 
-/* --- sleeping ----------------------------------------------------------------------------- */
+/* --- sleeping
+ * -----------------------------------------------------------------------------
+ */
 
 static void
 sleep_until_event(struct soft_cpu *c)
@@ -201,7 +207,9 @@ idle(struct soft_cpu *c)
 	sleep_until_event(c);
 }
 
-/* --- running ------------------------------------------------------------------------------- */
+/* --- running
+ * -------------------------------------------------------------------------------
+ */
 
 /*
  * After a block of one instruction (MODE_ONE): the shadow it ran under is over,
@@ -275,6 +283,23 @@ run_block(struct soft_cpu *c)
 	b->insns->fn(c, b->insns, c->rip);
 }
 
+void
+soft_run_until_exception(struct soft_cpu *c, unsigned int max)
+{
+	c->leave = LEAVE_NONE;
+	c->exc.pending = false;
+	cpu_update_mode(c);
+	smc_enter_guest(c);
+	while (max-- > 0 && !c->exc.pending && c->leave == LEAVE_NONE) {
+		c->smc_hit = false;
+		run_block(c);
+		if (c->leave == LEAVE_RESYNC)
+			c->leave = LEAVE_NONE;
+	}
+	fpu_park(c);
+	smc_leave_guest(c);
+}
+
 /* What the last instructions asked for. */
 static void
 handle_leave(struct soft_cpu *c)
@@ -305,7 +330,9 @@ soft_run(struct soft_cpu *c)
 		c->smc_hit = false;
 		if (__atomic_load_n(c->events, __ATOMIC_ACQUIRE) != 0)
 			take_events(c);
-		else if (c->exc.pending || c->nmi_pending || c->intr_check)
+		/* At once: chained blocks come back for new events only. */
+		if (c->leave == LEAVE_NONE &&
+		    (c->exc.pending || c->nmi_pending || c->intr_check))
 			deliver(c);
 		if (c->leave != LEAVE_NONE) {
 			handle_leave(c);
@@ -326,6 +353,5 @@ soft_run(struct soft_cpu *c)
 	fpu_park(c);
 	smc_leave_guest(c);
 	vcpu_publish_rip(c->vcpu, c->rip);
-	__atomic_store_n(
-	    &c->stats[VMSTAT_INSNS], c->insns, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->stats[VMSTAT_INSNS], c->insns, __ATOMIC_RELAXED);
 }

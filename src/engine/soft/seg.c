@@ -321,8 +321,7 @@ stack_range_ok(const struct stack *st, uint64_t off, uint64_t len)
 	if ((st->ar & (AR_S | AR_CODE | AR_E)) == (AR_S | AR_E))
 		return off > st->limit &&
 		       last <= (st->ar & AR_DB ? 0xffffffffull : 0xffffull);
-	/* A 4 GiB segment never faults: offsets wrap (as ea.c has it). */
-	return last <= st->limit || st->limit == UINT32_MAX;
+	return last <= st->limit;
 }
 
 static uint64_t

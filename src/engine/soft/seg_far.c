@@ -389,12 +389,12 @@ read_farptr(
 {
 	unsigned int w = i->opsize == 2 ? 2 : 4;
 
-	if (!sys_ea(c, i, rip, w + 2, ACC_R))
-		return false;
-	if (!mem_read_slow(c, c->ea, w))
+	if (!sys_ea(c, i, rip, w, ACC_R) || !mem_read_slow(c, c->ea, w))
 		return false;
 	t->off = c->mem_val;
-	if (!mem_read_slow(
+	/* The limit is checked for each of the two accesses. */
+	if (!sys_ea(c, i, rip, w + 2, ACC_R) ||
+	    !mem_read_slow(
 		c, c->mode & MODE_64 ? c->ea + w : (uint32_t)(c->ea + w), 2))
 		return false;
 	t->sel = (unsigned int)c->mem_val;

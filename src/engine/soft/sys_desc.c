@@ -273,21 +273,24 @@ arpl(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 
 	c->rip = rip;
 	if (mem) {
-		/* Faults as a store even when nothing changes. */
-		if (!sys_ea(c, i, rip, 2, ACC_RW) ||
-		    !mem_read_rmw_slow(c, c->ea, 2))
+		/* As on AMD, it is a store only when something changes. */
+		if (!sys_ea(c, i, rip, 2, ACC_R) || !mem_read_slow(c, c->ea, 2))
 			return false;
 		dst = (uint16_t)c->mem_val;
 	} else {
 		dst = REG16(c, i->r2);
 	}
-	set_zf(c, SEL_RPL(dst) < rpl);
-	if (SEL_RPL(dst) >= rpl)
+	if (SEL_RPL(dst) >= rpl) {
+		set_zf(c, false);
 		return true;
+	}
 	dst = (uint16_t)((dst & ~3u) | rpl);
-	if (mem)
-		return mem_write_slow(c, c->ea, 2, dst);
-	REG16(c, i->r2) = dst;
+	if (!mem)
+		REG16(c, i->r2) = dst;
+	else if (!sys_ea(c, i, rip, 2, ACC_W) ||
+		 !mem_write_slow(c, c->ea, 2, dst))
+		return false;
+	set_zf(c, true);
 	return true;
 }
 

@@ -81,18 +81,16 @@ bound(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	unsigned int w = i->opsize;
 	int64_t index = sign_extend(reg_get(c, i->r1, w), w), lower;
-	uint64_t ea;
 
 	c->rip = rip;
 	if (!(i->x & INSN_HASMEM))
 		return cpu_raise_ud(c);
-	if (!sys_ea(c, i, rip, 2 * w, ACC_R))
-		return false;
-	ea = c->ea;
-	if (!mem_read_slow(c, ea, w))
+	/* Two accesses, each with its own checks. */
+	if (!sys_ea(c, i, rip, w, ACC_R) || !mem_read_slow(c, c->ea, w))
 		return false;
 	lower = sign_extend(c->mem_val, w);
-	if (!mem_read_slow(c, (uint32_t)(ea + w), w))
+	if (!sys_ea(c, i, rip, 2 * w, ACC_R) ||
+	    !mem_read_slow(c, (uint32_t)(c->ea + w), w))
 		return false;
 	if (index < lower || index > sign_extend(c->mem_val, w))
 		return cpu_raise(c, EXC_BR);
@@ -222,8 +220,11 @@ clflush(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	uint64_t gpa;
 
-	/* A byte load for all checks, which must not reach a device. */
-	if (!sys_ea(c, i, rip, 1, ACC_R))
+	/*
+	 * A byte load for all checks, which must not reach a device; but the
+	 * segment may be execute-only (SDM 2A CLFLUSH).
+	 */
+	if (!sys_ea(c, i, rip, 1, ACC_X))
 		return false;
 	return tlb_read_ptr(c, c->ea, 1) != NULL ||
 	       mmu_translate(c, c->ea, ACC_R, &gpa);

@@ -348,7 +348,7 @@ emit_legacy(struct emit *e, const struct fpu_job *j, bool gpr_reg, bool gpr_rm)
 
 /*
  * VEX.W chooses between 32- and 64-bit general registers or their memory forms;
- * only in 64-bit mode, elsewhere it is ignored (SDM 2 VMOVD, VPINSRD, ...).
+ * only in 64-bit mode, elsewhere it is ignored (SDM 2 VMOVD, VCVTSI2SD, ...).
  */
 static bool
 w_is_register_size(const ZydisDecodedInstruction *zi)
@@ -366,8 +366,6 @@ w_is_register_size(const ZydisDecodedInstruction *zi)
 	case ZYDIS_OPCODE_MAP_0F << 8 | 0x2d:
 	case ZYDIS_OPCODE_MAP_0F << 8 | 0x6e: /* VMOVD */
 	case ZYDIS_OPCODE_MAP_0F << 8 | 0x7e:
-	case ZYDIS_OPCODE_MAP_0F3A << 8 | 0x16: /* VPEXTRD */
-	case ZYDIS_OPCODE_MAP_0F3A << 8 | 0x22: /* VPINSRD */
 	case ZYDIS_OPCODE_MAP_0F3A << 8 | 0x60: /* VPCMPESTRM */
 	case ZYDIS_OPCODE_MAP_0F3A << 8 | 0x61: /* VPCMPESTRI */
 		return true;

@@ -12,6 +12,8 @@
 
 #include "mmu.h"
 
+#define DR6_BS 0x4000u /* single step */
+
 static unsigned int
 elem_size(const struct insn *i)
 {
@@ -112,11 +114,28 @@ gather_count(const struct insn *i)
 	return vector_bytes(i) / (wide ? 8 : 4);
 }
 
+/*
+ * While single-stepping, a trap is due once an element was gathered; a later
+ * element's fault gives way to it and comes when the instruction is resumed
+ * (SDM 2 VGATHERDPS).  Always false.
+ */
+static bool
+gather_fault(struct soft_cpu *c, bool some)
+{
+	if (some && (c->rflags & FL_TF)) {
+		c->exc.pending = false;
+		cpu_raise(c, EXC_DB);
+		c->exc.dr6 = DR6_BS;
+	}
+	return false;
+}
+
 static bool
 gather(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	struct xsave_area *x = fpu_state(c);
 	unsigned int size = elem_size(i), count = gather_count(i);
+	bool some = false;
 
 	c->rip = rip;
 	x->xstate_bv |= XF_SSE | XF_AVX;
@@ -127,9 +146,10 @@ gather(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 		}
 		if (!elem_ea(c, i, gather_delta(x, i, n), size, ACC_R) ||
 		    !mem_read_slow(c, c->ea, size))
-			return false;
+			return gather_fault(c, some);
 		elem_set(x, i->r1, n, size, c->mem_val);
 		elem_set(x, i->r2, n, size, 0);
+		some = true;
 	}
 	zero_from(x, i->r1, count * size);
 	zero_from(x, i->r2, 0);
@@ -225,7 +245,9 @@ store_bytes(struct soft_cpu *c, const struct insn *i, const void *data,
 {
 	const uint8_t *d = data, *m = mask;
 
-	if (!elem_ea(c, i, 0, count, ACC_W) ||
+	/* In halves: what the first meets comes first. */
+	if (!elem_ea(c, i, 0, 8, ACC_W) || !mem_probe_write(c, c->ea, 8) ||
+	    !elem_ea(c, i, 0, count, ACC_W) ||
 	    !mem_probe_write(c, c->ea, count))
 		return false;
 	for (unsigned int n = 0; n < count; n++)

@@ -28,6 +28,36 @@ struct area {
 };
 
 /*
+ * The order in which AMD's processors touch an area, which CR2 tells when a
+ * page is missing: FXSAVE and FXRSTOR the last byte, the others the first field
+ * and then the last byte, XRSTOR the header between.
+ */
+static bool
+area_touch(struct soft_cpu *c, unsigned int off, unsigned int acc)
+{
+	uint64_t la = c->ea + off, gpa;
+
+	if (!(c->mode & MODE_64))
+		la = (uint32_t)la;
+	if (acc == ACC_W)
+		return mem_probe_write(c, la, 1);
+	return mmu_translate(c, la, ACC_R, &gpa);
+}
+
+static bool
+area_crosses(const struct soft_cpu *c, unsigned int len)
+{
+	return ((c->ea ^ (c->ea + len - 1)) & PAGE_MASK_) != 0;
+}
+
+static bool
+area_touch_ends(struct soft_cpu *c, unsigned int len, unsigned int acc)
+{
+	return !area_crosses(c, len) ||
+	       (area_touch(c, 0, acc) && area_touch(c, len - 1, acc));
+}
+
+/*
  * Everything that may fault does so here, before the first byte is written.
  * c->rip and c->ea are set.
  */
@@ -81,16 +111,32 @@ area_get(struct soft_cpu *c, void *dst, unsigned int len)
 	return true;
 }
 
-/* Linear address of the area in c->ea; alignment is checked before paging. */
+/* As on AMD, FXSAVE and FXRSTOR look at this before alignment, others after. */
+static bool
+fx_canonical(struct soft_cpu *c)
+{
+	if (!(c->mode & MODE_64) || cpu_is_canonical(c->ea))
+		return true;
+	return cpu_raise_err(c, c->acc_seg == SEG_SS ? EXC_SS : EXC_GP, 0);
+}
+
+/*
+ * Linear address of the area in c->ea.  As on AMD, the segment's limit is
+ * checked for the beginning, then alignment, then the limit for the rest.
+ */
 static bool
 area_ea(struct soft_cpu *c, const struct insn *i, uint64_t rip,
     unsigned int len, unsigned int align, unsigned int acc)
 {
 	c->rip = rip;
 	c->acc_seg = i->mem & MEM_SEG_MASK;
-	if (!insn_ea_slow(c, i, len, acc))
+	if (!insn_ea_slow(c, i, 4, acc))
 		return false;
-	return (c->ea & (align - 1)) == 0 || cpu_raise_gp(c, 0);
+	if (align == 16 && !fx_canonical(c))
+		return false;
+	if ((c->ea & (align - 1)) != 0)
+		return cpu_raise_gp(c, 0);
+	return insn_ea_slow(c, i, len, acc);
 }
 
 /* --- x87 pointers --------------------------------------------------------- */
@@ -182,6 +228,7 @@ fxsave(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	struct area a;
 
 	if (!area_ea(c, i, rip, XSAVE_LEGACY_LEN, 16, ACC_W) ||
+	    !area_touch(c, XSAVE_LEGACY_LEN - 1, ACC_W) ||
 	    !area_for_write(c, &a, XSAVE_LEGACY_LEN))
 		return false;
 	/* Bytes from the end of the XMM registers on are the system's. */
@@ -209,6 +256,7 @@ fxrstor(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	struct xsave_area m, *x;
 
 	if (!area_ea(c, i, rip, XSAVE_LEGACY_LEN, 16, ACC_R) ||
+	    !area_touch(c, XSAVE_LEGACY_LEN - 1, ACC_R) ||
 	    !area_get(c, &m, XSAVE_LEGACY_LEN))
 		return false;
 	c->rip = rip;
@@ -317,6 +365,7 @@ xsave_store(struct soft_cpu *c, const struct insn *i, uint64_t rip,
 		return false;
 	rfbm = requested(c);
 	if (!area_ea(c, i, rip, xsave_len(rfbm), 64, ACC_W) ||
+	    !area_touch_ends(c, xsave_len(rfbm), ACC_W) ||
 	    !area_for_write(c, &a, xsave_len(rfbm)))
 		return false;
 	gpr_copy(&m, fpu_state(c), sizeof(m));
@@ -424,6 +473,15 @@ loads_mxcsr(const struct xsave_area *m, uint64_t rfbm)
 }
 
 static bool
+xrstor_touch(struct soft_cpu *c, unsigned int len)
+{
+	return !area_crosses(c, len) ||
+	       (area_touch(c, 0, ACC_R) &&
+		   area_touch(c, XSAVE_LEGACY_LEN, ACC_R) &&
+		   area_touch(c, len - 1, ACC_R));
+}
+
+static bool
 xrstor_load(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	struct xsave_area m;
@@ -433,6 +491,7 @@ xrstor_load(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 		return false;
 	rfbm = requested(c);
 	if (!area_ea(c, i, rip, xsave_len(rfbm), 64, ACC_R) ||
+	    !xrstor_touch(c, xsave_len(rfbm)) ||
 	    !area_get(c, &m, XSAVE_MIN_LEN))
 		return false;
 	if (!header_ok(c, &m))
@@ -657,7 +716,15 @@ static bool
 env_ea(struct soft_cpu *c, const struct insn *i, uint64_t rip, unsigned int len,
     unsigned int acc)
 {
-	return area_ea(c, i, rip, len, 1, acc);
+	unsigned int field = i->opsize == 2 ? 2 : 4;
+
+	/* Outside 64-bit mode the rest meets the segment's limit after that. */
+	if (!area_ea(c, i, rip, field, 1, acc) ||
+	    (!(c->mode & MODE_64) && !area_touch(c, 0, acc)) ||
+	    !area_ea(c, i, rip, len, 1, acc))
+		return false;
+	/* The first field itself on two pages: these in order. */
+	return (c->ea & 0xfff) + field > 0x1000 || area_touch_ends(c, len, acc);
 }
 
 static bool

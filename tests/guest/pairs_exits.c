@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pairs_exits.c - each reason for which vm_run() comes back, seen from the host:
+ * through the run loop's counters, and by a loop of our own.
+ */
+#include "host.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <util/util.h>
+#include <vmm/vcpu.h>
+
+/* As payload/exits.c numbers them. */
+enum what {
+	EXITS_LENIENT,
+	EXITS_STRICT_IO,
+	EXITS_HLT,
+	EXITS_PAUSE,
+	EXITS_RAW,
+	EXITS_MTRAP,
+};
+enum { CALL_MTRAP_ON = 1, CALL_MTRAP_OFF, CALL_NMI };
+
+#define MSR_NOBODY 0xdeadbeefu
+#define EXC_GP	   13
+
+static void
+check_hlt(struct guest *g)
+{
+	host_result(g, host_stat(g, VMSTAT_VMEXIT_HLT) >= 20,
+	    "HLT exits were counted", "%lu",
+	    (unsigned long)host_stat(g, VMSTAT_VMEXIT_HLT));
+}
+
+static void
+check_pause(struct guest *g)
+{
+	host_result(g, host_stat(g, VMSTAT_VMEXIT_PAUSE) >= 100,
+	    "PAUSE exits were counted", "%lu",
+	    (unsigned long)host_stat(g, VMSTAT_VMEXIT_PAUSE));
+}
+
+static void
+check_no_result(struct guest *g)
+{
+	host_result(g, !g->ended, "the payload did not go on", "it did");
+}
+
+static uint64_t
+exits_call(struct guest *g, uint64_t which, uint64_t arg)
+{
+	struct vcpu *vcpu = vm_vcpu_open(g->ctx, 0);
+
+	switch (which) {
+	case CALL_MTRAP_ON:
+	case CALL_MTRAP_OFF:
+		if (vm_set_capability(vcpu, VM_CAP_MTRAP_EXIT,
+			which == CALL_MTRAP_ON) != 0)
+			host_die("MTRAP: %s", strerror(errno));
+		break;
+	case CALL_NMI:
+		if (vm_inject_nmi(vcpu) != 0)
+			host_die("NMI: %s", strerror(errno));
+		break;
+	default:
+		host_die("exits: call %lu", (unsigned long)which);
+	}
+	return 0;
+}
+
+/* --- a loop of our own ------------------------------------------------------------- */
+
+static void
+set(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t val)
+{
+	if (vm_set_register(vcpu, reg, val) != 0)
+		host_die("register: %s", strerror(errno));
+}
+
+static void
+on_rdmsr(struct guest *g, struct vcpu *vcpu, const struct vm_exit *x)
+{
+	host_check_eq(g, "RDMSR of", x->u.msr.code, MSR_NOBODY);
+	set(vcpu, VM_REG_GUEST_RAX, 0x55667788);
+	set(vcpu, VM_REG_GUEST_RDX, 0x11223344);
+}
+
+/* The first is ignored, the second answered by an exception. */
+static void
+on_wrmsr(struct guest *g, struct vcpu *vcpu, const struct vm_exit *x)
+{
+	host_check_eq(g, "WRMSR of", x->u.msr.code, MSR_NOBODY);
+	host_check_eq(g, "WRMSR's value", x->u.msr.wval, 0x1111222233334444);
+	if (g->own[VM_EXITCODE_WRMSR]++ != 0 &&
+	    vm_inject_exception(vcpu, EXC_GP, true, 0x55, true) != 0)
+		host_die("inject: %s", strerror(errno));
+}
+
+static void
+on_hlt(struct guest *g, struct vcpu *vcpu, const struct vm_exit *x)
+{
+	host_result(g, (x->u.hlt.rflags & 0x200) != 0, "HLT with IF", "without");
+}
+
+static void
+on_spinup(struct guest *g, struct vcpu *vcpu, const struct vm_exit *x)
+{
+	host_check_eq(g, "SPINUP_AP of", (uint64_t)x->u.spinup_ap.vcpu, 1);
+	host_check_eq(g, "SPINUP_AP at", x->u.spinup_ap.rip, 0x34000);
+}
+
+static void
+run_raw(struct guest *g)
+{
+	struct vcpu *vcpu = vm_vcpu_open(g->ctx, 0);
+	unsigned int seen[VM_EXITCODE_MAX] = { 0 };
+	struct vm_exit x;
+
+	if (vm_set_capability(vcpu, VM_CAP_HALT_EXIT, 1) != 0 ||
+	    vm_set_capability(vcpu, VM_CAP_PAUSE_EXIT, 1) != 0)
+		host_die("capabilities: %s", strerror(errno));
+	for (;;) {
+		if (vm_run(vcpu, &x) != 0)
+			host_die("vm_run: %s", strerror(errno));
+		seen[x.exitcode]++;
+		if (x.exitcode == VM_EXITCODE_SUSPENDED)
+			break;
+		if (x.exitcode == VM_EXITCODE_RDMSR)
+			on_rdmsr(g, vcpu, &x);
+		else if (x.exitcode == VM_EXITCODE_WRMSR)
+			on_wrmsr(g, vcpu, &x);
+		else if (x.exitcode == VM_EXITCODE_HLT &&
+		    seen[VM_EXITCODE_HLT] == 1)
+			on_hlt(g, vcpu, &x);
+		else if (x.exitcode == VM_EXITCODE_SPINUP_AP)
+			on_spinup(g, vcpu, &x);
+	}
+	g->how = x.u.suspended.how;
+	host_check_eq(g, "RDMSR exits", seen[VM_EXITCODE_RDMSR], 1);
+	host_check_eq(g, "WRMSR exits", seen[VM_EXITCODE_WRMSR], 2);
+	host_result(g, seen[VM_EXITCODE_HLT] >= 1, "HLT exits", "none");
+	host_result(g, seen[VM_EXITCODE_PAUSE] >= 1, "PAUSE exits", "none");
+	host_check_eq(g, "SPINUP_AP exits", seen[VM_EXITCODE_SPINUP_AP], 1);
+	host_check_eq(g, "INST_EMUL exits", seen[VM_EXITCODE_INST_EMUL], 0);
+	host_check_eq(g, "engine failures", seen[VM_EXITCODE_VMX], 0);
+}
+
+/* Single steps: between neighbours, none is missed. */
+static void
+run_mtrap(struct guest *g)
+{
+	struct vcpu *vcpu = vm_vcpu_open(g->ctx, 0);
+	unsigned int steps = 0, stuck = 0;
+	struct vm_exit x;
+	uint64_t rip, prev = 0;
+
+	for (;;) {
+		if (vm_run(vcpu, &x) != 0)
+			host_die("vm_run: %s", strerror(errno));
+		if (x.exitcode == VM_EXITCODE_SUSPENDED)
+			break;
+		if (x.exitcode != VM_EXITCODE_MTRAP)
+			continue;
+		steps++;
+		if (vm_get_register(vcpu, VM_REG_GUEST_RIP, &rip) != 0)
+			host_die("rip: %s", strerror(errno));
+		stuck += rip == prev;
+		prev = rip;
+	}
+	g->how = x.u.suspended.how;
+	/* Six of the sequence, and the way to and from the calls. */
+	host_result(g, steps >= 6 && steps < 200, "MTRAP exits", "%u", steps);
+	host_check_eq(g, "steps without progress", stuck, 0);
+}
+
+static const struct pair exits_pairs[] = {
+	{ .name = "lenient MSRs",
+	    .payload = "exits",
+	    .param = EXITS_LENIENT,
+	    .lenient_msr = true },
+	{ .name = "strict I/O",
+	    .payload = "exits",
+	    .param = EXITS_STRICT_IO,
+	    .strict_io = true,
+	    .aborts = true,
+	    .check = check_no_result },
+	{ .name = "HLT exits",
+	    .payload = "exits",
+	    .param = EXITS_HLT,
+	    .hlt_exit = true,
+	    .check = check_hlt },
+	{ .name = "HLT inside", .payload = "exits", .param = EXITS_HLT },
+	{ .name = "PAUSE exits",
+	    .payload = "exits",
+	    .param = EXITS_PAUSE,
+	    .pause_exit = true,
+	    .check = check_pause },
+	{ .name = "own loop",
+	    .payload = "exits",
+	    .param = EXITS_RAW,
+	    .ncpus = 2,
+	    .call = exits_call,
+	    .run = run_raw },
+	{ .name = "single steps",
+	    .payload = "exits",
+	    .param = EXITS_MTRAP,
+	    .call = exits_call,
+	    .run = run_mtrap },
+};
+const struct pair_group exits_group = {
+	.name = "exits",
+	.pairs = exits_pairs,
+	.npairs = ARRAY_LEN(exits_pairs),
+};

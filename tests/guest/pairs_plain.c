@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pairs_plain.c - the pairs whose payload checks everything by itself.
+ */
+#include <util/util.h>
+
+#include "host.h"
+
+#define GROUP(id, ...)                                        \
+	static const struct pair id##_pairs[] = { __VA_ARGS__ }; \
+	const struct pair_group id##_group = {                \
+		.name = #id,                                  \
+		.pairs = id##_pairs,                          \
+		.npairs = ARRAY_LEN(id##_pairs),              \
+	}
+
+GROUP(cpu, { .name = "cpu", .payload = "cpu" });
+GROUP(debug, { .name = "debug", .payload = "debug" });
+GROUP(paging, { .name = "paging", .payload = "paging" });
+GROUP(ring3, { .name = "ring3", .payload = "ring3" });
+GROUP(legacy, { .name = "legacy", .payload = "legacy" });
+GROUP(clock, { .name = "clock", .payload = "clock" });
+GROUP(lapic, { .name = "lapic", .payload = "lapic" });
+GROUP(litmus, { .name = "litmus", .payload = "litmus", .ncpus = 4 });
+GROUP(smp, { .name = "smp 2", .payload = "smp", .ncpus = 2 },
+    { .name = "smp 4", .payload = "smp", .ncpus = 4 });

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What makes vm_run() come back (docs/architecture.md); the parameter chooses.
+ * The host's half, which watches the exits, is pairs_exits.c.
+ */
+#include "guest.h"
+
+enum what {
+	EXITS_LENIENT,
+	EXITS_STRICT_IO,
+	EXITS_HLT,
+	EXITS_PAUSE,
+	EXITS_RAW,
+	EXITS_MTRAP,
+};
+enum { CALL_MTRAP_ON = 1, CALL_MTRAP_OFF, CALL_NMI };
+
+#define MSR_NOBODY 0xdeadbeef
+
+static volatile unsigned int nints;
+
+static void
+on_int(struct frame *f)
+{
+	nints++;
+	if (f->vector != 2)
+		apic_eoi();
+}
+
+static void
+write_nobody(void *arg)
+{
+	wrmsr(MSR_NOBODY, 0x1111222233334444);
+}
+
+static void
+lenient(void)
+{
+	CHECK_EQ(rdmsr(MSR_NOBODY), 0);
+	EXPECT_NONE(guarded(write_nobody, NULL));
+	CHECK_EQ(rdmsr(MSR_NOBODY), 0);
+}
+
+static void
+strict_io(void)
+{
+	/* Ports with an owner go on working. */
+	out8(0x80, 0);
+	(void)in32(0x5678);
+	FAIL("came back");
+}
+
+static void
+halts(void)
+{
+	trap_set(VEC_TEST, on_int);
+	for (unsigned int i = 1; i <= 20; i++) {
+		cli();
+		apic_write(APIC_ICR, ICR_SELF | VEC_TEST);
+		sti_hlt();
+		CHECK_EQ(nints, i);
+	}
+}
+
+static void
+pauses(void)
+{
+	for (unsigned int i = 0; i < 100; i++)
+		cpu_pause();
+}
+
+/* In this order; the host knows it. */
+static void
+raw(void)
+{
+	CHECK_EQ(rdmsr(MSR_NOBODY), 0x1122334455667788);
+	EXPECT_NONE(guarded(write_nobody, NULL)); /* ignored */
+	EXPECT_TRAP(guarded(write_nobody, NULL), 13, 0x55); /* injected */
+	trap_set(VEC_TEST, on_int);
+	apic_write(APIC_ICR, ICR_SELF | VEC_TEST);
+	sti_hlt();
+	cli();
+	CHECK_EQ(nints, 1);
+	cpu_pause();
+	trap_set(2, on_int);
+	guest_call(CALL_NMI, 0);
+	CHECK(WAIT_FOR(nints == 2, 1000000ull));
+	/* The host hears of it and starts nobody. */
+	apic_ipi(1, ICR_INIT | ICR_ASSERT | ICR_LEVEL);
+	apic_ipi(1, ICR_SIPI | 0x34);
+	delay_us(1000);
+}
+
+static void
+mtrap(void)
+{
+	uint32_t v;
+
+	guest_call(CALL_MTRAP_ON, 0);
+	__asm__ volatile("mtrap_begin: xorl %0, %0\n"
+			 "incl %0\n"
+			 "jmp 1f\n"
+			 "1: addl $2, %0\n"
+			 "mtrap_end: nop"
+			 : "=r"(v));
+	guest_call(CALL_MTRAP_OFF, 0);
+	CHECK_EQ(v, 3);
+}
+
+static void
+test_exits(void)
+{
+	static void (*const table[])(void) = {
+		[EXITS_LENIENT] = lenient,
+		[EXITS_STRICT_IO] = strict_io,
+		[EXITS_HLT] = halts,
+		[EXITS_PAUSE] = pauses,
+		[EXITS_RAW] = raw,
+		[EXITS_MTRAP] = mtrap,
+	};
+
+	table[guest_param(GUEST_PARAM_OWN)]();
+}
+
+const struct guest_test guest_tests[] = {
+	TEST("payload", test_exits),
+	TEST_END,
+};

@@ -82,13 +82,13 @@ struct seg_desc {
 	uint32_t limit;
 	uint32_t access;
 };
-#define SEG_DESC_TYPE(a)     ((a) & 0x1f) /* type 3:0 with S in bit 4 */
+#define SEG_DESC_TYPE(a)     ((a)&0x1f) /* type 3:0 with S in bit 4 */
 #define SEG_DESC_DPL(a)	     (((a) >> 5) & 3)
-#define SEG_DESC_PRESENT(a)  (((a) & 0x0080) != 0)
-#define SEG_DESC_L(a)	     (((a) & 0x2000) != 0)
-#define SEG_DESC_DEF32(a)    (((a) & 0x4000) != 0)
-#define SEG_DESC_GRAN(a)     (((a) & 0x8000) != 0)
-#define SEG_DESC_UNUSABLE(a) (((a) & 0x10000) != 0)
+#define SEG_DESC_PRESENT(a)  (((a)&0x0080) != 0)
+#define SEG_DESC_L(a)	     (((a)&0x2000) != 0)
+#define SEG_DESC_DEF32(a)    (((a)&0x4000) != 0)
+#define SEG_DESC_GRAN(a)     (((a)&0x8000) != 0)
+#define SEG_DESC_UNUSABLE(a) (((a)&0x10000) != 0)
 
 enum vm_cap_type {
 	VM_CAP_HALT_EXIT,
@@ -113,17 +113,18 @@ enum vm_suspend_how {
 
 /* Why vm_run() came back; numbers as in FreeBSD. */
 enum vm_exitcode {
-	VM_EXITCODE_INOUT = 0,	  /* port nobody claims, under strict I/O */
-	VM_EXITCODE_VMX = 1,	  /* the engine failed (Intel's name) */
-	VM_EXITCODE_BOGUS = 2,	  /* kicked: run again */
-	VM_EXITCODE_RDMSR = 3,	  /* MSR nobody claims */
+	VM_EXITCODE_INOUT = 0, /* port nobody claims, under strict I/O */
+	VM_EXITCODE_VMX = 1,   /* the engine failed (Intel's name) */
+	VM_EXITCODE_BOGUS = 2, /* kicked: run again */
+	VM_EXITCODE_RDMSR = 3, /* MSR nobody claims */
 	VM_EXITCODE_WRMSR = 4,
-	VM_EXITCODE_HLT = 5,	  /* only with VM_CAP_HALT_EXIT */
-	VM_EXITCODE_MTRAP = 6,	  /* one instruction done, VM_CAP_MTRAP_EXIT */
-	VM_EXITCODE_PAUSE = 7,	  /* only with VM_CAP_PAUSE_EXIT */
-	VM_EXITCODE_PAGING = 8,	  /* never returned: engines resolve it */
+	VM_EXITCODE_HLT = 5,	   /* only with VM_CAP_HALT_EXIT */
+	VM_EXITCODE_MTRAP = 6,	   /* one instruction done, VM_CAP_MTRAP_EXIT */
+	VM_EXITCODE_PAUSE = 7,	   /* only with VM_CAP_PAUSE_EXIT */
+	VM_EXITCODE_PAGING = 8,	   /* never returned: engines resolve it */
 	VM_EXITCODE_INST_EMUL = 9, /* memory access that cannot be resolved */
-	VM_EXITCODE_SPINUP_AP = 10, /* first SIPI for a vCPU: start its thread */
+	VM_EXITCODE_SPINUP_AP =
+	    10, /* first SIPI for a vCPU: start its thread */
 	VM_EXITCODE_SPINDOWN_CPU = 11,
 	VM_EXITCODE_RENDEZVOUS = 12, /* never returned */
 	VM_EXITCODE_IOAPIC_EOI = 13, /* never returned */
@@ -175,7 +176,7 @@ struct vm_exit {
 			enum vm_suspend_how how;
 		} suspended;
 		struct {
-			int status;	   /* errno or engine's own number */
+			int status;	  /* errno or engine's own number */
 			const char *what; /* one line for the log; static */
 		} vmx;
 		struct {
@@ -236,8 +237,8 @@ int vm_set_register(struct vcpu *, int reg, uint64_t val);
 int vm_get_register(struct vcpu *, int reg, uint64_t *ret_val);
 int vm_set_desc(
     struct vcpu *, int reg, uint64_t base, uint32_t limit, uint32_t access);
-int vm_get_desc(struct vcpu *, int reg, uint64_t *base, uint32_t *limit,
-    uint32_t *access);
+int vm_get_desc(
+    struct vcpu *, int reg, uint64_t *base, uint32_t *limit, uint32_t *access);
 int vm_set_capability(struct vcpu *, enum vm_cap_type, int val);
 int vm_get_capability(struct vcpu *, enum vm_cap_type, int *ret_val);
 int vm_capability_name2type(const char *name); /* -1 unknown */

@@ -28,7 +28,7 @@ int char_open(const char *spec, struct chardev **ret_cd, char *err,
 /* Flushes what it can and puts a terminal back as it was. */
 void char_close(struct chardev *);
 
-int char_read_fd(const struct chardev *);  /* -1: never readable */
+int char_read_fd(const struct chardev *); /* -1: never readable */
 /*
  * To wait for EVFD_WRITE on while something is left over, that is from a
  * char_flush() that said false to the one that says true: a tcp backend has
@@ -48,15 +48,14 @@ size_t char_write(struct chardev *, const void *buf, size_t len);
 bool char_flush(struct chardev *);
 
 /* fn(key, arg) is called for Ctrl-A key, except Ctrl-A Ctrl-A. */
-void char_set_escape(
-    struct chardev *, void (*fn)(int key, void *arg), void *arg);
+void
+char_set_escape(struct chardev *, void (*fn)(int key, void *arg), void *arg);
 bool char_is_terminal(const struct chardev *);
 /*
  * fn(arg) runs just before bytes go out to a terminal: who wrote something of
  * his own on it can take that away.
  */
-void char_set_before_output(
-    struct chardev *, void (*fn)(void *arg), void *arg);
+void char_set_before_output(struct chardev *, void (*fn)(void *arg), void *arg);
 
 /*
  * Put every terminal that a chardev made raw back, from a signal handler or

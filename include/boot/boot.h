@@ -41,7 +41,8 @@ struct e820_entry {
 #define E820_RESERVED 2
 #define E820_ACPI     3
 #define E820_MAX      32
-/* The machine's memory map (ref 1.5); returns the number of entries. */
+/* The machine's memory map (docs/bhyve.md 1.5); returns the number of entries.
+ */
 unsigned int boot_e820(struct vmctx *, struct e820_entry e[E820_MAX]);
 
 /* An INTx pin as the tables describe it. */
@@ -52,7 +53,7 @@ struct boot_intx {
 };
 struct boot_pci_bus {
 	uint8_t bus;
-	uint16_t io_base, io_limit;	/* inclusive; base > limit: none */
+	uint16_t io_base, io_limit; /* inclusive; base > limit: none */
 	uint64_t mem32_base, mem32_limit;
 	uint64_t mem64_base, mem64_limit;
 };
@@ -69,11 +70,12 @@ struct boot_tables {
 	unsigned int nbuses;
 	const struct boot_intx *intx;
 	unsigned int nintx;
-	/* SMBIOS strings; NULL: bhyve's defaults (ref 4.4). */
+	/* SMBIOS strings; NULL: bhyve's defaults (docs/bhyve.md 4.4). */
 	const char *bios_vendor, *bios_version, *bios_date;
 	const char *sys_manufacturer, *sys_product, *sys_version, *sys_serial,
 	    *sys_sku, *sys_family;
-	/* In RFC 4122 byte order; all zero: made from vm_name (ref 1.15). */
+	/* In RFC 4122 byte order; all zero: made from vm_name
+	 * (docs/bhyve.md 1.15). */
 	uint8_t uuid[16];
 };
 

@@ -4,7 +4,7 @@
  *
  * Each registers its ports or MMIO with the bus, calls chip_add(), and returns
  * 0 or -errno (nothing is left behind on failure).  Order matters only where
- * said.  Addresses and numbers: ref/bhyve.md part 1.
+ * said.  Addresses and numbers: docs/bhyve.md part 1.
  */
 #ifndef CHIP_CHIPS_H
 #define CHIP_CHIPS_H
@@ -39,8 +39,8 @@ enum apic_lvt_source {
 	APIC_LVT_SOURCE_CMCI,
 };
 /* 0, or -EINVAL: no such vCPU or source. */
-int irqchip_local_irq(
-    struct irqchip *, int vcpu, enum apic_lvt_source) WARN_UNUSED;
+int
+irqchip_local_irq(struct irqchip *, int vcpu, enum apic_lvt_source) WARN_UNUSED;
 
 /* 8254 with port 0x61: gsi 0 from counter 0. */
 int i8254_create(struct vmctx *) WARN_UNUSED;
@@ -66,7 +66,8 @@ int acpi_pm_create(struct vmctx *, struct acpi_pm **ret_pm) WARN_UNUSED;
 bool acpi_pm_power_button(struct acpi_pm *);
 #define ACPI_SCI_IRQ 9
 
-/* Reset control 0xCF9, POST 0x84, PC port 0x92, delay 0x80 0xED, notify 0x488. */
+/* Reset control 0xCF9, POST 0x84, PC port 0x92, delay 0x80 0xED, notify 0x488.
+ */
 int pcport_create(struct vmctx *) WARN_UNUSED;
 /* Keyboard controller 0x60/0x64: self test, no devices, 0xFE resets. */
 int i8042_create(struct vmctx *) WARN_UNUSED;
@@ -78,7 +79,8 @@ int i8042_create(struct vmctx *) WARN_UNUSED;
 #define NS16550_NO_GSI UINT32_MAX
 struct ns16550;
 int ns16550_create(struct vmctx *, const char *name, uint16_t port,
-    unsigned int gsi, struct chardev *cd, struct ns16550 **ret_uart) WARN_UNUSED;
+    unsigned int gsi, struct chardev *cd,
+    struct ns16550 **ret_uart) WARN_UNUSED;
 /*
  * The 16550's registers alone, for the PCI uart: no ports are registered.
  * off 0..7; these take the uart's own lock.  set_irq is called with that lock
@@ -95,7 +97,7 @@ int bvmcons_create(struct vmctx *, struct chardev *cd) WARN_UNUSED;
  * bvmdbg (-g), port 0x224: listens on addr:tcp_port (NULL: 127.0.0.1), never
  * blocks a vCPU.
  */
-int bvmdbg_create(
-    struct vmctx *, const char *addr, uint16_t tcp_port) WARN_UNUSED;
+int
+bvmdbg_create(struct vmctx *, const char *addr, uint16_t tcp_port) WARN_UNUSED;
 
 #endif /* CHIP_CHIPS_H */

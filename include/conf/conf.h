@@ -3,7 +3,7 @@
  * conf.h - one tree of dotted keys holds all settings of a machine.
  *
  * Every command-line option is a short spelling of keys; -o key=value and
- * -k file reach all of them.  Keys and meanings: ref bhyve_config(5).  The
+ * -k file reach all of them.  Keys and meanings: bhyve_config(5).  The
  * known keys are one const table (conf_schema), which also makes --help-keys
  * and the check of unknown names; a test holds the manual page against it.
  * Filled before the machine starts, by one thread; read-only from then on.

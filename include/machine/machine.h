@@ -23,8 +23,8 @@ int machine_check(const struct conf *, char *err, size_t err_len) WARN_UNUSED;
 /* Devices FreeBSD's bhyve has and that are not built in yet. */
 bool machine_device_is_later(const char *name);
 /* Every device's name, built in or (`later`) not, for lists and near misses. */
-void machine_foreach_device(void (*fn)(const char *name, const char *summary,
-				bool later, void *arg),
+void machine_foreach_device(
+    void (*fn)(const char *name, const char *summary, bool later, void *arg),
     void *arg);
 /* The one of them nearest to a name that is none, or NULL. */
 const char *machine_nearest_device(const char *name);

@@ -25,9 +25,9 @@ struct TSA(capability("mutex")) lock {
 	pthread_mutex_t m;
 };
 
-#define LOCK_INITIALIZER                        \
-	{                                       \
-		.m = PTHREAD_MUTEX_INITIALIZER, \
+#define LOCK_INITIALIZER                                                       \
+	{                                                                      \
+		.m = PTHREAD_MUTEX_INITIALIZER,                                \
 	}
 
 static inline void

@@ -11,26 +11,27 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Rejects pointers: the array's and its first element's address types differ. */
-#define ARRAY_LEN(a)                                                       \
-	(sizeof(a) / sizeof((a)[0]) +                                      \
-	    0 * sizeof(char[1 - 2 * __builtin_types_compatible_p(__typeof__(a), \
-					__typeof__(&(a)[0]))]))
+/* Rejects pointers: the array's and its first element's address types differ.
+ */
+#define ARRAY_LEN(a)                                                           \
+	(sizeof(a) / sizeof((a)[0]) +                                          \
+	    0 * sizeof(char[1 - 2 * __builtin_types_compatible_p(              \
+					__typeof__(a), __typeof__(&(a)[0]))]))
 
 #define BIT(n)	 (1u << (n))
 #define BIT64(n) (1ull << (n))
 
-#define MIN(a, b)                   \
-	({                          \
-		__typeof__(a) a_ = (a); \
-		__typeof__(b) b_ = (b); \
-		a_ < b_ ? a_ : b_;  \
+#define MIN(a, b)                                                              \
+	({                                                                     \
+		__typeof__(a) a_ = (a);                                        \
+		__typeof__(b) b_ = (b);                                        \
+		a_ < b_ ? a_ : b_;                                             \
 	})
-#define MAX(a, b)                   \
-	({                          \
-		__typeof__(a) a_ = (a); \
-		__typeof__(b) b_ = (b); \
-		a_ > b_ ? a_ : b_;  \
+#define MAX(a, b)                                                              \
+	({                                                                     \
+		__typeof__(a) a_ = (a);                                        \
+		__typeof__(b) b_ = (b);                                        \
+		a_ > b_ ? a_ : b_;                                             \
 	})
 
 #define likely(x)   __builtin_expect(!!(x), 1)
@@ -38,12 +39,12 @@
 
 #define WARN_UNUSED __attribute__((warn_unused_result))
 
-#define container_of(ptr, type, member) \
-	((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member)                                        \
+	((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* align must be a power of two. */
-#define ROUND_UP(x, align)   (((x) + ((align) - 1)) & ~((__typeof__(x))(align) - 1))
-#define ROUND_DOWN(x, align) ((x) & ~((__typeof__(x))(align) - 1))
+#define ROUND_UP(x, align)   (((x) + ((align)-1)) & ~((__typeof__(x))(align)-1))
+#define ROUND_DOWN(x, align) ((x) & ~((__typeof__(x))(align)-1))
 
 /* [off, off + n) lies inside [0, len), without overflow. */
 static inline bool
@@ -60,16 +61,16 @@ ranges_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
 }
 
 /* Little-endian loads and stores at any alignment. */
-#define LE_FUNCS(bits)                                           \
-	static inline uint##bits##_t get_le##bits(const void *p) \
-	{                                                        \
-		uint##bits##_t v;                                \
-		memcpy(&v, p, sizeof(v));                        \
-		return v;                                        \
-	}                                                        \
-	static inline void put_le##bits(void *p, uint##bits##_t v) \
-	{                                                        \
-		memcpy(p, &v, sizeof(v));                        \
+#define LE_FUNCS(bits)                                                         \
+	static inline uint##bits##_t get_le##bits(const void *p)               \
+	{                                                                      \
+		uint##bits##_t v;                                              \
+		memcpy(&v, p, sizeof(v));                                      \
+		return v;                                                      \
+	}                                                                      \
+	static inline void put_le##bits(void *p, uint##bits##_t v)             \
+	{                                                                      \
+		memcpy(p, &v, sizeof(v));                                      \
 	}
 LE_FUNCS(16)
 LE_FUNCS(32)
@@ -81,12 +82,13 @@ LE_FUNCS(64)
  * space, min <= value <= max.  0 or -EINVAL / -ERANGE; *ret_val untouched on
  * failure.
  */
-int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret_val)
-    WARN_UNUSED;
+int parse_u64(
+    const char *s, uint64_t min, uint64_t max, uint64_t *ret_val) WARN_UNUSED;
 
-/* The name of two that is nearest to `s` in `names` (edit distance), or NULL. */
-const char *nearest_name(
-    const char *s, const char *const *names, size_t nnames);
+/* The name of two that is nearest to `s` in `names` (edit distance), or NULL.
+ */
+const char *
+nearest_name(const char *s, const char *const *names, size_t nnames);
 
 /* Monotonic host clock in nanoseconds (CLOCK_MONOTONIC). */
 uint64_t host_now_ns(void);

@@ -77,11 +77,12 @@ int bus_mmio_register(struct vmctx *, const struct mmio_range *) WARN_UNUSED;
 int bus_mmio_unregister(struct vmctx *, uint64_t base, uint64_t len);
 /*
  * Called by engines for a gpa that is not RAM.  Never fails: what nobody
- * claims reads all ones and drops writes (the fallback range, ref 1.5).
- * An access that crosses the end of its range is split into bytes.
+ * claims reads all ones and drops writes (the fallback range,
+ * docs/bhyve.md 1.5). An access that crosses the end of its range is split into
+ * bytes.
  */
-void bus_mmio(struct vcpu *, bool write, uint64_t gpa, unsigned int bytes,
-    uint64_t *val);
+void bus_mmio(
+    struct vcpu *, bool write, uint64_t gpa, unsigned int bytes, uint64_t *val);
 
 /* --- model-specific registers ------------------------------------------- */
 
@@ -107,7 +108,9 @@ enum msr_result {
 	MSR_GP,	     /* raise #GP(0) */
 	MSR_UNKNOWN, /* nobody claims it: vm_run returns RDMSR / WRMSR */
 };
-enum msr_result bus_rdmsr(struct vcpu *, uint32_t msr, uint64_t *val) WARN_UNUSED;
-enum msr_result bus_wrmsr(struct vcpu *, uint32_t msr, uint64_t val) WARN_UNUSED;
+enum msr_result
+bus_rdmsr(struct vcpu *, uint32_t msr, uint64_t *val) WARN_UNUSED;
+enum msr_result
+bus_wrmsr(struct vcpu *, uint32_t msr, uint64_t val) WARN_UNUSED;
 
 #endif /* VMM_BUS_H */

@@ -39,7 +39,7 @@ struct vm_engine_ops {
 
 	int (*vcpu_create)(struct vcpu *);
 	void (*vcpu_destroy)(struct vcpu *);
-	/* State after power-on (bhyve's vcpu_reset, ref 2.4). */
+	/* State after power-on (bhyve's vcpu_reset, docs/bhyve.md 2.4). */
 	int (*vcpu_reset)(struct vcpu *);
 	int (*vcpu_run)(struct vcpu *, struct vm_exit *);
 	/* Make vcpu_run notice vcpu_events() soon.  Any thread. */
@@ -48,7 +48,8 @@ struct vm_engine_ops {
 	int (*get_reg)(struct vcpu *, enum vm_reg_name, uint64_t *ret_val);
 	int (*set_reg)(struct vcpu *, enum vm_reg_name, uint64_t val);
 	int (*get_desc)(struct vcpu *, enum vm_reg_name, struct seg_desc *ret);
-	int (*set_desc)(struct vcpu *, enum vm_reg_name, const struct seg_desc *);
+	int (*set_desc)(
+	    struct vcpu *, enum vm_reg_name, const struct seg_desc *);
 	/* -ENOTSUP for what the engine cannot do. */
 	int (*get_cap)(struct vcpu *, enum vm_cap_type, int *ret_val);
 	int (*set_cap)(struct vcpu *, enum vm_cap_type, int val);

@@ -9,8 +9,8 @@
  * thread waits for a running callback; therefore never call _del with that
  * callback's lock held, except from the callback itself).
  *
- * Time is the machine's clock: nanoseconds since the machine was made, monotonic,
- * stopped while the machine is paused.  Tests drive it by hand.
+ * Time is the machine's clock: nanoseconds since the machine was made,
+ * monotonic, stopped while the machine is paused.  Tests drive it by hand.
  */
 #ifndef VMM_EVENT_H
 #define VMM_EVENT_H
@@ -39,7 +39,8 @@ void evtimer_del(struct evtimer *); /* NULL is allowed */
 #define EVFD_WRITE 0x2u
 #define EVFD_HUP   0x4u /* reported, never asked for */
 
-/* Level-triggered; starts with `events` enabled.  NULL with errno on failure. */
+/* Level-triggered; starts with `events` enabled.  NULL with errno on failure.
+ */
 struct evfd *evfd_add(struct vmctx *, int fd, unsigned int events,
     struct lock *lock, void (*fn)(unsigned int events, void *arg), void *arg);
 void evfd_set(struct evfd *, unsigned int events); /* 0: keep, report nothing */

@@ -53,7 +53,8 @@ void irq_set_chip(struct vmctx *, const struct irqchip_ops *, void *chip);
  * thread; others make the CPU ask by vcpu_notify_intr().
  */
 struct vcpu_intr_ops {
-	/* A vector that could be taken now (TPR considered, RFLAGS.IF not), or -1. */
+	/* A vector that could be taken now (TPR considered, RFLAGS.IF not), or
+	 * -1. */
 	int (*pending)(void *apic);
 	/* Take it: returns the vector, now in service; -1 if it is gone. */
 	int (*accept)(void *apic);
@@ -68,7 +69,7 @@ const struct vcpu_intr_ops *vcpu_intr(struct vcpu *, void **ret_apic);
 /* For interrupt controllers; any thread. */
 void vcpu_notify_intr(struct vcpu *); /* ask pending() again; wakes a HLT */
 void vcpu_nmi(struct vcpu *);
-void vcpu_init_signal(struct vcpu *);		     /* INIT IPI */
+void vcpu_init_signal(struct vcpu *);	       /* INIT IPI */
 void vcpu_sipi(struct vcpu *, uint8_t vector); /* start-up IPI */
 
 #endif /* VMM_IRQ_H */

@@ -26,10 +26,10 @@ struct vmctx;
 
 /* What an engine needs to translate without a call; constant once set up. */
 struct vm_ram {
-	uint8_t *base;	   /* hva of file offset 0; NULL before set-up */
-	uint64_t lowmem;   /* bytes at gpa 0 */
-	uint64_t highmem;  /* bytes at gpa 4 GiB, file offset lowmem */
-	int fd;		   /* the memfd */
+	uint8_t *base;	  /* hva of file offset 0; NULL before set-up */
+	uint64_t lowmem;  /* bytes at gpa 0 */
+	uint64_t highmem; /* bytes at gpa 4 GiB, file offset lowmem */
+	int fd;		  /* the memfd */
 };
 const struct vm_ram *vm_ram(struct vmctx *);
 
@@ -48,7 +48,8 @@ vm_ram_offset(const struct vm_ram *ram, uint64_t gpa)
  * Copy from / to guest RAM; all or nothing: -EFAULT when any byte is outside
  * RAM.  vm_mem_write tells the engine, which may have decoded the old bytes.
  */
-int vm_mem_read(struct vmctx *, uint64_t gpa, void *dst, size_t len) WARN_UNUSED;
+int
+vm_mem_read(struct vmctx *, uint64_t gpa, void *dst, size_t len) WARN_UNUSED;
 int vm_mem_write(
     struct vmctx *, uint64_t gpa, const void *src, size_t len) WARN_UNUSED;
 /* After storing through vm_map_gpa(): the bytes at [gpa, gpa+len) changed. */

@@ -43,7 +43,7 @@ struct pci_dev_ops {
 	const char *summary; /* one line for -s help */
 	struct pci_id id;
 	const struct pci_opt *opts; /* ends with name NULL; NULL: takes none */
-	size_t state_size;	    /* the core allocates and zeroes this much */
+	size_t state_size;	/* the core allocates and zeroes this much */
 	bool bus0_only, single; /* only on bus 0; only one per machine */
 
 	/* 0 or -errno with one line in err; on failure the core calls fini. */

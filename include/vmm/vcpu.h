@@ -16,11 +16,12 @@
  * consistent, followed by a kick), taken by the vCPU's own thread at
  * instruction boundaries.
  */
-#define VCPU_EV_INTR   0x01u /* ask the local APIC again */
-#define VCPU_EV_NMI    0x02u
-#define VCPU_EV_INIT   0x04u
-#define VCPU_EV_SIPI   0x08u /* vector in vcpu_sipi_vector() */
-#define VCPU_EV_STOP   0x10u /* leave vm_run(): SUSPENDED if the machine is
+#define VCPU_EV_INTR 0x01u /* ask the local APIC again */
+#define VCPU_EV_NMI  0x02u
+#define VCPU_EV_INIT 0x04u
+#define VCPU_EV_SIPI 0x08u /* vector in vcpu_sipi_vector() */
+#define VCPU_EV_STOP                                                           \
+	0x10u		     /* leave vm_run(): SUSPENDED if the machine is    \
 				suspended, else BOGUS */
 #define VCPU_EV_ENGINE 0x20u /* the engine's own use */
 
@@ -98,11 +99,11 @@ bool vcpu_tsc_source(struct vcpu *, struct vcpu_tsc_source *ret_src);
 void vcpu_tsc_on_change(struct vcpu *, void (*fn)(void *arg), void *arg);
 
 /*
- * Counters (ref 2.6).  Only the vCPU's own thread adds.  The core counts what
- * it sees: INOUT, MMIO, RDMSR, WRMSR (accesses that reached the bus), what
- * vm_run() returns (USERSPACE, and HLT, PAUSE, MTRAP among it), each also as
- * VMEXIT_COUNT, and IDLE_NS.  An engine counts the rest, an HLT that it sleeps
- * through included.
+ * Counters (docs/bhyve.md 2.6).  Only the vCPU's own thread adds.  The core
+ * counts what it sees: INOUT, MMIO, RDMSR, WRMSR (accesses that reached the
+ * bus), what vm_run() returns (USERSPACE, and HLT, PAUSE, MTRAP among it), each
+ * also as VMEXIT_COUNT, and IDLE_NS.  An engine counts the rest, an HLT that it
+ * sleeps through included.
  */
 enum vm_stat {
 	VMSTAT_VMEXIT_COUNT,

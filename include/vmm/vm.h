@@ -23,18 +23,18 @@ const struct vm_engine_ops *vm_engine(const struct vmctx *);
 /* --- behaviour switches, before the run --------------------------------- */
 
 struct vm_run_opts {
-	bool strict_io;	 /* -e: unclaimed port ends the VM */
-	bool strict_msr; /* not -w: unknown MSR raises #GP */
-	bool hlt_exit;	 /* -H: HLT leaves the engine and is counted */
-	bool pause_exit; /* -P */
-	int pin_base;	 /* -p N: vCPU n on host CPU N + n; -1 none */
+	bool strict_io;	    /* -e: unclaimed port ends the VM */
+	bool strict_msr;    /* not -w: unknown MSR raises #GP */
+	bool hlt_exit;	    /* -H: HLT leaves the engine and is counted */
+	bool pause_exit;    /* -P */
+	int pin_base;	    /* -p N: vCPU n on host CPU N + n; -1 none */
 	int pin[VM_MAXCPU]; /* -p vcpu:hostcpu; -1 none; wins over pin_base */
 	const char *title;  /* process title, NULL: leave */
 };
-#define VM_RUN_OPTS_DEFAULT                              \
-	{                                                \
-		.strict_msr = true, .pin_base = -1,      \
-		.pin = { [0 ... VM_MAXCPU - 1] = -1 },   \
+#define VM_RUN_OPTS_DEFAULT                                                    \
+	{                                                                      \
+		.strict_msr = true, .pin_base = -1,                            \
+		.pin = { [0 ... VM_MAXCPU - 1] = -1 },                         \
 	}
 
 /* --- the run loop --------------------------------------------------------- */
@@ -56,8 +56,8 @@ typedef enum vmexit_verdict (*vmexit_handler)(
  * VM_SUSPEND_NONE means an error that was logged.  0, or -errno when the run
  * could not even begin (logged).
  */
-int vm_run_all(struct vmctx *, const struct vm_run_opts *,
-    enum vm_suspend_how *ret_how);
+int vm_run_all(
+    struct vmctx *, const struct vm_run_opts *, enum vm_suspend_how *ret_how);
 /* End vm_run_all() with an error (status 4) from any thread. */
 void vm_abort(struct vmctx *);
 

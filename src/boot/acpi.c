@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * acpi.c - the ACPI tables of this machine (ACPI 6.4; addresses, ids and
- * contents as bhyve's, ref 1.14).
+ * contents as bhyve's, docs/bhyve.md 1.14).
  *
  * Everything is built in one buffer that is then copied to BOOT_ACPI_GPA:
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * dsdt.c - the Differentiated System Description Table: what ACPI calls the
- * devices of this machine (ref 1.14; ACPI 6.4 chapters 5.3, 6, 20).
+ * devices of this machine (docs/bhyve.md 1.14; ACPI 6.4 chapters 5.3, 6, 20).
  *
  * \_SB.PCnn for each PCI bus with its windows and interrupt routing; below
  * PC00 the ISA bridge with the PIRQ links and the ISA devices of isa_table,
@@ -47,7 +47,8 @@ struct isa_dev {
 		}                                                              \
 	}
 
-/* ref 1.7 and 1.14.  SIO claims the ports of chips without a PNP id. */
+/* docs/bhyve.md 1.7 and 1.14.  SIO claims the ports of chips without a PNP id.
+ */
 static const struct isa_dev isa_table[] = {
 	{ "SIO", "PNP0C02", -1, -1,
 	    {
@@ -113,8 +114,9 @@ dsdt_isa_device(struct aml *m, const struct isa_dev *d)
 
 /* --- interrupt links ---------------------------------------------- */
 
-#define NLINKS		8
-#define PIRQ_IRQS	0xdef8 /* 3-7, 9-12, 14, 15 can be routed to; ref 1.8 */
+#define NLINKS 8
+#define PIRQ_IRQS                                                              \
+	0xdef8 /* 3-7, 9-12, 14, 15 can be routed to; docs/bhyve.md 1.8 */
 #define PIRQ_DISABLED	0x80
 #define PIRQ_IRQ_MASK	0x0f
 #define STA_ENABLED	0x0b

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * e820.c - the memory map the guest is told (ref 1.5; ACPI 6.4 section 15).
+ * e820.c - the memory map the guest is told (docs/bhyve.md 1.5; ACPI 6.4
+ * section 15).
  *
  * The holes without an entry (0xA0000-0xEFFFF, lowmem up to the PCI window)
  * are RAM nobody announces, or nothing; operating systems leave both alone.

@@ -22,7 +22,8 @@
 #define SEL_TSS	 0x20
 #define GDT_SIZE 0x30 /* the TSS has 16 bytes in long mode */
 
-/* ref 2.5.  G always: VMX refuses limits beyond 1 MiB without (SDM 26.3.1.2).
+/* docs/bhyve.md 2.5.  G always: VMX refuses limits beyond 1 MiB without
+ * (SDM 26.3.1.2).
  */
 #define DESC_CODE64   0xa09b /* G, L, P, S, execute/read, accessed */
 #define DESC_CODE32   0xc09b /* G, D, P, S, execute/read, accessed */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * mptable.c - the MultiProcessor Specification 1.4 table, for guests that do
- * not read ACPI.  Contents as bhyve's (ref 1.13).
+ * not read ACPI.  Contents as bhyve's (docs/bhyve.md 1.13).
  *
  * The floating pointer lies at BOOT_MPTABLE_GPA with the configuration table
  * directly behind it; both end before the SMBIOS entry.  One PCI bus only:

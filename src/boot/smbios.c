@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * smbios.c - System Management BIOS tables, version 2.6 (DMTF DSP0134), as
- * bhyve's (ref 1.15): who made this machine, what it has, its UUID.
+ * bhyve's (docs/bhyve.md 1.15): who made this machine, what it has, its UUID.
  *
  * Types 0 1 3 4 16 17 19 32 127.  The extended sizes in types 16 and 17 are
  * from version 2.7; old readers skip them by the structure's length.  Handles
@@ -223,7 +223,7 @@ text_or(const char *text, const char *dflt)
 
 /*
  * RFC 4122 version 3 in its byte order: the guest keeps its UUID as long as
- * its name and the host's stay (ref 1.15).
+ * its name and the host's stay (docs/bhyve.md 1.15).
  */
 static void
 make_uuid(const char *vm_name, uint8_t uuid[16])

@@ -39,10 +39,10 @@
 	(PM1_BM_STS | PM1_GBL_STS | PM1_PWRBTN_STS | PM1_SLPBTN_STS |          \
 	    PM1_RTC_STS | PM1_WAK_STS)
 
-#define PM1_GBL_EN	0x0020
-#define PM1_PWRBTN_EN	0x0100
-#define PM1_SLPBTN_EN	0x0200
-#define PM1_RTC_EN	0x0400
+#define PM1_GBL_EN    0x0020
+#define PM1_PWRBTN_EN 0x0100
+#define PM1_SLPBTN_EN 0x0200
+#define PM1_RTC_EN    0x0400
 /*
  * bhyve keeps only GBL and PWRBTN; the FADT promises a fixed RTC event, and
  * ACPICA logs an error when its enable bit does not read back.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bvmcons (-b): bhyve's console for FreeBSD's bvm_console driver, port 0x220
- * (ref 1.7).
+ * (docs/bhyve.md 1.7).
  *
  * Unlike bhyve's it is driven by events instead of polling the terminal on
  * every read.

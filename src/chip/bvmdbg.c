@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * bvmdbg (-g): a pipe from the guest's own gdb stub (FreeBSD's bvm_dbg driver)
- * to a TCP socket, port 0x224 (ref 1.7).
+ * to a TCP socket, port 0x224 (docs/bhyve.md 1.7).
  *
  * Unlike bhyve's it does not hold the vCPU until a debugger connects (reads
  * say "no data", output is dropped), listens on the loopback address unless

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The common part of bvmcons and bvmdbg (ref 1.7): a pipe of bytes behind one
- * port.
+ * The common part of bvmcons and bvmdbg (docs/bhyve.md 1.7): a pipe of bytes
+ * behind one port.
  *
  * Input is fetched by the event thread into a small ring, so that a read
  * from a vCPU thread never makes a system call; the guest polls.  The protocol
@@ -168,7 +168,7 @@ static const struct chip_ops bvmport_ops = {
 	.fini = bvmport_fini,
 };
 
-/* The port is one long although ACPI reserves four (ref 1.7). */
+/* The port is one long although ACPI reserves four (docs/bhyve.md 1.7). */
 static int
 bvmport_register(struct bvmport *bp)
 {

@@ -2,7 +2,7 @@
 /*
  * IA-PC HPET (specification 1.0a): a 32-bit main counter of 10 MHz and eight
  * timers, each one-shot or periodic, edge, level or message (FSB) interrupts,
- * lines 20-23 (ref 1.9).
+ * lines 20-23 (docs/bhyve.md 1.9).
  *
  * Time is the machine's clock; a timer is an event at the moment the counter
  * will equal its comparator.  A moment that was missed (the host was busy)

@@ -74,7 +74,7 @@ struct i8259 {
 	void *out_arg;
 };
 
-/* ISA's own interrupts are always edges: ref bhyve.md 1.7. */
+/* ISA's own interrupts are always edges: docs/bhyve.md 1.7. */
 static const uint8_t elcr_valid[2] = { 0xf8, 0xde };
 
 /* --- priority --------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * PC16550D UART (National Semiconductor data sheet, June 1995) on a character
- * backend, as bhyve has it (ref 1.4): transmission takes no time while the
- * host keeps up.
+ * backend, as bhyve has it (docs/bhyve.md 1.4): transmission takes no time
+ * while the host keeps up.
  *
  * When the host does not, THRE and TEMT go low until it has taken everything,
  * so a guest waits for a slow reader as for a slow line.  Enabling the THRE

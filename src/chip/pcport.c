@@ -5,8 +5,8 @@
  * delay ports 0x80 and 0xED.
  *
  * The A20 bit is stored and has no effect: address line 20 is never masked.
- * 0xCF9 resets on bit 2, hard and soft alike (ref 1.7).  Accesses come from
- * vCPU threads.
+ * 0xCF9 resets on bit 2, hard and soft alike (docs/bhyve.md 1.7).  Accesses
+ * come from vCPU threads.
  */
 #include <chip/chips.h>
 

@@ -2,7 +2,7 @@
 /*
  * option_args.c - the options whose argument has a grammar of its own.
  *
- * -c and -p: ref/bhyve.md 4.1; -s: 1.3 and 4.2; -l: 1.4.  Each turns its text
+ * -c and -p: docs/bhyve.md 4.1; -s: 1.3 and 4.2; -l: 1.4.  Each turns its text
  * into keys; whether keys make sense together is src/machine's to say, which
  * also knows them when they come from -o or a file.
  */

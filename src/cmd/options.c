@@ -2,7 +2,7 @@
 /*
  * options.c - bhyve's options: the table, and getopt_long() over it.
  *
- * Letters and meanings are bhyve(8)'s (ref/bhyve.md 1.1, 4.1); the long
+ * Letters and meanings are bhyve(8)'s (docs/bhyve.md 1.1, 4.1); the long
  * spellings and -E, --kernel, --initrd, --append are ours.  Unlike the
  * original nothing is taken that is not understood.  Options that FreeBSD has
  * and later work brings are in the table, so that they can say so.

@@ -2,7 +2,7 @@
 /*
  * schema.c - every key the tree knows, in one table.
  *
- * Names and meanings are bhyve_config(5)'s (ref/bhyve.md 4.4); those of this
+ * Names and meanings are bhyve_config(5)'s (docs/bhyve.md 4.4); those of this
  * implementation alone are at the end.  A key marked `later` is one that
  * FreeBSD's bhyve has and this one does not yet: setting it is refused, never
  * ignored.  Settings below pci.BUS.SLOT.FUNC belong to the device's own table

@@ -3,7 +3,7 @@
  * value.c - what a value may look like, and which key it is for.
  *
  * Pure functions over text; strict on purpose: bhyve's atoi() took "abc" for 0
- * (ref/bhyve.md part 6, rows 7 and 25).
+ * (docs/bhyve.md part 6, rows 7 and 25).
  */
 #include <conf/conf.h>
 

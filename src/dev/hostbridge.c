@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * hostbridge and amd_hostbridge: the bridge between CPU and PCI, of which a
- * guest reads the identity and not much more (ref 1.3).
+ * guest reads the identity and not much more (docs/bhyve.md 1.3).
  *
  * It carries the PCI Express capability of a root port (PCI Express 2.1
  * section 7.8) because guests take its presence as leave to use MSI; the AMD

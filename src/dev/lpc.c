@@ -2,7 +2,7 @@
 /*
  * lpc: the PCI-to-ISA bridge (Intel 82371SB PIIX3, function 0, with the eight
  * PIRQ registers of ICH), behind which the com ports and the other ISA chips
- * sit (ref 1.8).
+ * sit (docs/bhyve.md 1.8).
  *
  * Bit 7 of a PIRQ register disables the pin, bits 3:0 name the ISA interrupt
  * it goes to.  The chips themselves are made by the machine, not here.

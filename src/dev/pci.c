@@ -3,7 +3,7 @@
  * The PCI core: the table of functions, their configuration space, the two
  * ways to it (ports 0xCF8/0xCFC, PCI 3.0 section 3.2.2.3.2, and ECAM, PCI
  * Express 2.1 section 7.2.2) and the life of device models.  Behaviour at the
- * edges is ref 1.6's.
+ * edges is docs/bhyve.md 1.6's.
  *
  * There are no bridges: all 256 buses are roots.  A configuration byte is
  * writable where its mask says so; everything else is read-only.  Missing here
@@ -57,7 +57,7 @@
 
 #define PCIM_HDRTYPE_MULTI    0x80
 #define PCIM_STATUS_CAP_LIST  0x0010
-#define PCIM_COMMAND_WRITABLE 0x077f /* ref 1.6 */
+#define PCIM_COMMAND_WRITABLE 0x077f /* docs/bhyve.md 1.6 */
 
 struct pci_dev {
 	const struct pci_dev_ops *ops;

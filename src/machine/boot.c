@@ -4,7 +4,7 @@
  * this PC, the kernel, and vCPU 0 at its entry.
  *
  * The formats are src/boot's; here is only what this machine puts into them
- * (ref/bhyve.md 1.5, 1.13 to 1.15).  Done again for a restart in place.
+ * (docs/bhyve.md 1.5, 1.13 to 1.15).  Done again for a restart in place.
  */
 #include "machine_priv.h"
 
@@ -19,7 +19,7 @@
 #include <util/log.h>
 #include <vmm/mem.h>
 
-/* Windows of bus 0 for BARs; other buses have none (ref 1.5, 1.6). */
+/* Windows of bus 0 for BARs; other buses have none (docs/bhyve.md 1.5, 1.6). */
 #define BUS0_IO_BASE	 0x2000
 #define BUS0_IO_LIMIT	 0xffff
 #define BUS0_MEM32_BASE	 GPA_LOWMEM_LIMIT

@@ -3,7 +3,7 @@
  * check.c - does the tree describe a PC we can build?
  *
  * All that the user can get wrong and that needs no answer from the host is
- * found here, before anything exists.  Rules: ref/bhyve.md 1.3, 1.4, 4.1 and
+ * found here, before anything exists.  Rules: docs/bhyve.md 1.3, 1.4, 4.1 and
  * part 6 rows 7, 8, 23, 25, where bhyve let such things pass.
  */
 #include "machine_priv.h"

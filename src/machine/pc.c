@@ -2,7 +2,7 @@
 /*
  * pc.c - the PC itself: which parts, at which addresses, in which order.
  *
- * Addresses and interrupts: ref/bhyve.md 1.4 and 1.7.  Parts register with the
+ * Addresses and interrupts: docs/bhyve.md 1.4 and 1.7.  Parts register with the
  * machine as they are made and go with it, so half a PC is undone by
  * machine_destroy() as a whole one is.  Runs in the main thread; running the
  * result: run.c.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * run.c - running the PC to its end, and what the program's status says of it
- * (ref/bhyve.md 1.2 and 4.1: 0 reset, 1 powered off, 2 halted, 3 triple fault,
+ * (docs/bhyve.md 1.2 and 4.1: 0 reset, 1 powered off, 2 halted, 3 triple fault,
  * 4 error).
  *
  * A reset ends the program, because scripts around bhyve loop on status 0;

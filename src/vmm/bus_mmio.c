@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bus_mmio.c - memory-mapped I/O (ref/bhyve.md 1.5, 1.17).
+ * bus_mmio.c - memory-mapped I/O (docs/bhyve.md 1.5, 1.17).
  *
  * A sorted array under a reader-writer lock.  A vCPU copies the range out,
  * drops the lock and calls; it remembers the last few ranges and trusts them

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * bus_pio.c - I/O ports (ref/bhyve.md 1.7, 1.17): who owns which, and the call.
+ * bus_pio.c - I/O ports (docs/bhyve.md 1.7, 1.17): who owns which, and the
+ * call.
  *
  * Any vCPU looks a port up without a lock while others register and
  * unregister.  A port's table entry points to a slot; slots are recycled but

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * mem.c - guest RAM (ref/bhyve.md 1.5, 2.2): one memfd, one shared mapping.
+ * mem.c - guest RAM (docs/bhyve.md 1.5, 2.2): one memfd, one shared mapping.
  *
  * Set up once, by the thread that builds the machine; from then on constant, so
  * every reader goes without a lock.  Memory that a guest never touched costs

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * run.c - vm_run(), and the loop around it (ref/bhyve.md 1.2, 1.12).
+ * run.c - vm_run(), and the loop around it (docs/bhyve.md 1.2, 1.12).
  *
  * One thread a vCPU: run until an exit, look its handler up in a const table,
  * act on the verdict.  The calling thread of vm_run_all() turns the event loop
@@ -17,11 +17,12 @@
 
 #include <util/log.h>
 
-#define RFLAGS_IF	  0x200u
-#define EXC_GP		  13
-#define INST_MAX	  15
-#define PAGE_LEFT(addr)	  (0x1000u - ((addr)&0xfffu))
-#define SEG_ACCESS_DATA16 0x93u /* present, writable, accessed: ref 2.4 */
+#define RFLAGS_IF	0x200u
+#define EXC_GP		13
+#define INST_MAX	15
+#define PAGE_LEFT(addr) (0x1000u - ((addr)&0xfffu))
+#define SEG_ACCESS_DATA16                                                      \
+	0x93u /* present, writable, accessed: docs/bhyve.md 2.4 */
 
 static __thread struct vcpu *current_vcpu;
 

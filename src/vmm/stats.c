@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * stats.c - the counters of each processor under bhyve's names
- * (ref/bhyve.md 2.6), and bhyvectl's way to print them (3.1).
+ * (docs/bhyve.md 2.6), and bhyvectl's way to print them (3.1).
  *
  * A vCPU adds to its own counters while anybody reads them, hence the relaxed
  * atomics; a snapshot of several counters is not one moment.

@@ -220,7 +220,7 @@ usage(void)
 	fprintf(stderr,
 	    "usage: fuzz_cpu [--mode 64|32|16] [--sequence N] [--seconds N]\n"
 	    "                [--count N] [--seed N] [--at N] [--keep-going]\n"
-	    "                [--print N] [--only HEX]\n");
+	    "                [--undefined] [--print N] [--only HEX]\n");
 	return 64;
 }
 
@@ -275,6 +275,8 @@ main(int argc, char **argv)
 	for (k = 1; k < argc; k++) {
 		if (strcmp(argv[k], "--keep-going") == 0)
 			opt.keep_going = true;
+		else if (strcmp(argv[k], "--undefined") == 0)
+			fuzz.undefined = true;
 		else if (k + 1 < argc &&
 			 parse_option(argv[k], argv[k + 1]) == 0)
 			k++;

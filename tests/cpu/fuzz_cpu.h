@@ -80,6 +80,7 @@ struct fuzz {
 	unsigned int seq_max; /* instructions of a sequence; 0: single steps */
 	uint64_t rng;
 	uint64_t seed;
+	bool undefined;		 /* compare undefined flags too */
 	uint8_t data[DATA_SIZE]; /* what the data pages hold before a test */
 };
 extern struct fuzz fuzz;
@@ -112,6 +113,9 @@ bool seg_code32(const struct test *t);
 void rnd_segments(struct test *t);
 /* A selector to load: mostly a valid one. */
 uint16_t rnd_selector(void);
+/* The GDT as the host's user programs see it. */
+#define GDT_ENTRIES 32u
+const uint64_t *seg_gdt_image(void);
 /* The LDT as bytes for the guest. */
 unsigned int seg_ldt_image(const uint8_t **ret);
 

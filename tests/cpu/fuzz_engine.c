@@ -74,19 +74,20 @@ make_tables(struct vmctx *ctx)
 				(fuzz_data_kind[k] == RW ? PTE_W : 0));
 }
 
-/* The user segments of Linux's GDT, and the tests' LDT. */
+/* What there is to see of Linux's GDT, and the tests' LDT. */
 static void
 make_descriptors(struct vmctx *ctx, struct soft_cpu *c)
 {
+	const uint64_t *gdt = seg_gdt_image();
 	const uint8_t *ldt;
-	unsigned int len = seg_ldt_image(&ldt);
+	unsigned int len = seg_ldt_image(&ldt), k;
 
-	put_entry(ctx, DESC_GPA + 0x20, 0x00cffb000000ffffull);
-	put_entry(ctx, DESC_GPA + 0x28, 0x00cff3000000ffffull);
-	put_entry(ctx, DESC_GPA + 0x30, 0x00affb000000ffffull);
+	for (k = 0; k < GDT_ENTRIES; k++)
+		put_entry(ctx, DESC_GPA + k * 8, gdt[k]);
 	if (vm_mem_write(ctx, DESC_GPA + LDT_OFF, ldt, len) != 0)
 		abort();
-	c->gdtr = (struct soft_dtr){ .base = DESC_VA, .limit = 0x7f };
+	c->gdtr =
+	    (struct soft_dtr){ .base = DESC_VA, .limit = GDT_ENTRIES * 8 - 1 };
 	c->seg[SEG_LDTR] = (struct soft_seg){ .base = DESC_VA + LDT_OFF,
 		.limit = len - 1,
 		.access = 0x82,

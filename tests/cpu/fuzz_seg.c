@@ -8,6 +8,7 @@
 #include "fuzz_cpu.h"
 
 #include <asm/ldt.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -91,6 +92,45 @@ desc_access(const struct ldt_desc *d)
 
 	return type | 0x70 | (has(d, NP) ? 0 : 0x80) |
 	       (has(d, D32) ? 0x4000 : 0) | (has(d, PAGES) ? 0x8000 : 0);
+}
+
+/*
+ * What a user program sees of the host's GDT: Linux keeps the number of the CPU
+ * in a segment's limit, so the process stays on this one.
+ */
+static uint64_t gdt[GDT_ENTRIES];
+
+static void
+copy_gdt(void)
+{
+	uint32_t sel, ar, limit;
+	unsigned int k;
+	cpu_set_t set;
+	bool ok;
+
+	CPU_ZERO(&set);
+	CPU_SET(sched_getcpu(), &set);
+	(void)sched_setaffinity(0, sizeof(set), &set);
+	for (k = 1; k < GDT_ENTRIES; k++) {
+		sel = k << 3 | 3;
+		__asm__ volatile("lar %2, %0"
+				 : "=r"(ar), "=@ccz"(ok)
+				 : "r"(sel));
+		if (!ok)
+			continue;
+		__asm__ volatile("lsl %1, %0" : "=r"(limit) : "r"(sel));
+		if (ar & 0x800000)
+			limit >>= 12;
+		gdt[k] = (limit & 0xffff) | (uint64_t)(limit & 0xf0000) << 32 |
+			 (uint64_t)(ar & 0xf0ff00) << 32;
+	}
+}
+
+const uint64_t *
+seg_gdt_image(void)
+{
+	copy_gdt();
+	return gdt;
 }
 
 int

@@ -99,6 +99,20 @@ fits(const struct test_insn *in, uint32_t undef)
 	return (addresses_well(in) && keeps_pointers(in)) || below(12) == 0;
 }
 
+/* With a count of 0 it leaves the flags as they were. */
+static bool
+may_keep_flags(const struct test_insn *in)
+{
+	switch (in->zi.meta.category) {
+	case ZYDIS_CATEGORY_SHIFT:
+	case ZYDIS_CATEGORY_ROTATE:
+	case ZYDIS_CATEGORY_STRINGOP:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static uint32_t
 undef_after(const struct test_insn *in, uint32_t undef, bool branched)
 {
@@ -107,7 +121,7 @@ undef_after(const struct test_insn *in, uint32_t undef, bool branched)
 	if (f == NULL)
 		return undef;
 	/* Behind a branch the instruction may have been skipped. */
-	if (!branched)
+	if (!branched && !may_keep_flags(in))
 		undef &= ~(uint32_t)(f->modified | f->set_0 | f->set_1);
 	return undef | (uint32_t)f->undefined;
 }

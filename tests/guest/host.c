@@ -236,7 +236,7 @@ make_machine(struct guest *g, const struct vm_engine_ops *engine,
 	char path[512], why[256] = "";
 	const struct boot_kernel k = { .kernel = path };
 
-	if (vm_new(g->pair->name, engine, &g->ctx) != 0 ||
+	if (vm_new("guest", engine, &g->ctx) != 0 ||
 	    vm_set_topology(g->ctx, &topo) != 0)
 		host_die("cannot make the machine");
 	for (unsigned int i = 0; i < n; i++)

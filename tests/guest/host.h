@@ -62,7 +62,7 @@ struct guest {
 	bool ended; /* the runtime said so */
 	enum vm_suspend_how how;
 	unsigned int seen; /* a pair's own: bits, counts */
-	uint64_t own[8];
+	uint64_t own[VM_EXITCODE_MAX];
 };
 
 /* One TAP line, "pair: name"; fmt explains a failure. */

@@ -4,120 +4,120 @@
  *
  * Each function runs the host's own instruction and captures the six arithmetic
  * flags with LAHF and SETO into c->cc, so results and flags (undefined ones
- * included) are the host's by construction.  Flag inputs come back by ADD $127 (sets
- * OF from AL) and SAHF, or by BT $8 when only CF matters.
+ * included) are the host's by construction.  Flag inputs come back by ADD $127
+ * (sets OF from AL) and SAHF, or by BT $8 when only CF matters.
  */
 #ifndef ENGINE_SOFT_ALU_H
 #define ENGINE_SOFT_ALU_H
 
 #include "cpu.h"
 
-#define CC_SAVE "\n\tlahf\n\tseto %%al"
-#define CC_LOAD "addb $127, %%al\n\tsahf\n\t"
+#define CC_SAVE	   "\n\tlahf\n\tseto %%al"
+#define CC_LOAD	   "addb $127, %%al\n\tsahf\n\t"
 #define CC_LOAD_CF "btl $8, %%eax\n\t"
 
 /* Suffix and constraint by size. */
-#define ALU_SIZES(X)            \
-	X(8, uint8_t, "b", "q") \
-	X(16, uint16_t, "w", "r") \
-	X(32, uint32_t, "l", "r") \
+#define ALU_SIZES(X)                                                           \
+	X(8, uint8_t, "b", "q")                                                \
+	X(16, uint16_t, "w", "r")                                              \
+	X(32, uint32_t, "l", "r")                                              \
 	X(64, uint64_t, "q", "r")
 
-#define DEF_BIN_(name, op, bits, T, suf, con)                             \
-	static inline T alu_##name##bits(struct soft_cpu *c, T a, T b)    \
-	{                                                                 \
-		uint32_t cc;                                              \
-		__asm__(op suf " %[b], %[a]" CC_SAVE                      \
-			: [a] "+" con(a), "=&a"(cc)                       \
-			: [b] con(b)                                      \
-			: "cc");                                          \
-		c->cc = (uint16_t)cc;                                     \
-		return a;                                                 \
+#define DEF_BIN_(name, op, bits, T, suf, con)                                  \
+	static inline T alu_##name##bits(struct soft_cpu *c, T a, T b)         \
+	{                                                                      \
+		uint32_t cc;                                                   \
+		__asm__(op suf " %[b], %[a]" CC_SAVE                           \
+			: [a] "+" con(a), "=&a"(cc)                            \
+			: [b] con(b)                                           \
+			: "cc");                                               \
+		c->cc = (uint16_t)cc;                                          \
+		return a;                                                      \
 	}
-#define DEF_BINC_(name, op, bits, T, suf, con)                            \
-	static inline T alu_##name##bits(struct soft_cpu *c, T a, T b)    \
-	{                                                                 \
-		uint32_t cc = c->cc;                                      \
-		__asm__(CC_LOAD_CF op suf " %[b], %[a]" CC_SAVE           \
-			: [a] "+" con(a), "+&a"(cc)                       \
-			: [b] con(b)                                      \
-			: "cc");                                          \
-		c->cc = (uint16_t)cc;                                     \
-		return a;                                                 \
+#define DEF_BINC_(name, op, bits, T, suf, con)                                 \
+	static inline T alu_##name##bits(struct soft_cpu *c, T a, T b)         \
+	{                                                                      \
+		uint32_t cc = c->cc;                                           \
+		__asm__(CC_LOAD_CF op suf " %[b], %[a]" CC_SAVE                \
+			: [a] "+" con(a), "+&a"(cc)                            \
+			: [b] con(b)                                           \
+			: "cc");                                               \
+		c->cc = (uint16_t)cc;                                          \
+		return a;                                                      \
 	}
-#define DEF_CMP_(name, op, bits, T, suf, con)                             \
-	static inline T alu_##name##bits(struct soft_cpu *c, T a, T b)    \
-	{                                                                 \
-		uint32_t cc;                                              \
-		__asm__(op suf " %[b], %[a]" CC_SAVE                      \
-			: "=&a"(cc)                                       \
-			: [a] con(a), [b] con(b)                          \
-			: "cc");                                          \
-		c->cc = (uint16_t)cc;                                     \
-		return a;                                                 \
+#define DEF_CMP_(name, op, bits, T, suf, con)                                  \
+	static inline T alu_##name##bits(struct soft_cpu *c, T a, T b)         \
+	{                                                                      \
+		uint32_t cc;                                                   \
+		__asm__(op suf " %[b], %[a]" CC_SAVE                           \
+			: "=&a"(cc)                                            \
+			: [a] con(a), [b] con(b)                               \
+			: "cc");                                               \
+		c->cc = (uint16_t)cc;                                          \
+		return a;                                                      \
 	}
 /* One operand; CF passes through for INC and DEC. */
-#define DEF_UN_(name, op, bits, T, suf, con)                              \
-	static inline T alu_##name##bits(struct soft_cpu *c, T a)         \
-	{                                                                 \
-		uint32_t cc = c->cc;                                      \
-		__asm__(CC_LOAD_CF op suf " %[a]" CC_SAVE                 \
-			: [a] "+" con(a), "+&a"(cc)                       \
-			:                                                 \
-			: "cc");                                          \
-		c->cc = (uint16_t)cc;                                     \
-		return a;                                                 \
+#define DEF_UN_(name, op, bits, T, suf, con)                                   \
+	static inline T alu_##name##bits(struct soft_cpu *c, T a)              \
+	{                                                                      \
+		uint32_t cc = c->cc;                                           \
+		__asm__(CC_LOAD_CF op suf " %[a]" CC_SAVE                      \
+			: [a] "+" con(a), "+&a"(cc)                            \
+			:                                                      \
+			: "cc");                                               \
+		c->cc = (uint16_t)cc;                                          \
+		return a;                                                      \
 	}
 /* Shifts and rotates by CL, the masked count as hardware masks it. */
-#define DEF_SH_(name, op, bits, T, suf, con)                              \
-	static inline T alu_##name##bits(struct soft_cpu *c, T a, uint8_t n) \
-	{                                                                 \
-		uint32_t cc = c->cc;                                      \
-		__asm__(CC_LOAD op suf " %%cl, %[a]" CC_SAVE              \
-			: [a] "+" con(a), "+&a"(cc)                       \
-			: "c"(n)                                          \
-			: "cc");                                          \
-		c->cc = (uint16_t)cc;                                     \
-		return a;                                                 \
+#define DEF_SH_(name, op, bits, T, suf, con)                                   \
+	static inline T alu_##name##bits(struct soft_cpu *c, T a, uint8_t n)   \
+	{                                                                      \
+		uint32_t cc = c->cc;                                           \
+		__asm__(CC_LOAD op suf " %%cl, %[a]" CC_SAVE                   \
+			: [a] "+" con(a), "+&a"(cc)                            \
+			: "c"(n)                                               \
+			: "cc");                                               \
+		c->cc = (uint16_t)cc;                                          \
+		return a;                                                      \
 	}
-#define DEF_SHD_(name, op, bits, T, suf, con)                             \
-	static inline T alu_##name##bits(                                 \
-	    struct soft_cpu *c, T a, T b, uint8_t n)                      \
-	{                                                                 \
-		uint32_t cc = c->cc;                                      \
-		__asm__(CC_LOAD op suf " %%cl, %[b], %[a]" CC_SAVE        \
-			: [a] "+" con(a), "+&a"(cc)                       \
-			: [b] con(b), "c"(n)                              \
-			: "cc");                                          \
-		c->cc = (uint16_t)cc;                                     \
-		return a;                                                 \
+#define DEF_SHD_(name, op, bits, T, suf, con)                                  \
+	static inline T alu_##name##bits(                                      \
+	    struct soft_cpu *c, T a, T b, uint8_t n)                           \
+	{                                                                      \
+		uint32_t cc = c->cc;                                           \
+		__asm__(CC_LOAD op suf " %%cl, %[b], %[a]" CC_SAVE             \
+			: [a] "+" con(a), "+&a"(cc)                            \
+			: [b] con(b), "c"(n)                                   \
+			: "cc");                                               \
+		c->cc = (uint16_t)cc;                                          \
+		return a;                                                      \
 	}
 
-#define X(bits, T, suf, con)                       \
-	DEF_BIN_(add, "add", bits, T, suf, con)    \
-	DEF_BIN_(or, "or", bits, T, suf, con)      \
-	DEF_BINC_(adc, "adc", bits, T, suf, con)   \
-	DEF_BINC_(sbb, "sbb", bits, T, suf, con)   \
-	DEF_BIN_(and, "and", bits, T, suf, con)    \
-	DEF_BIN_(sub, "sub", bits, T, suf, con)    \
-	DEF_BIN_(xor, "xor", bits, T, suf, con)    \
-	DEF_CMP_(cmp, "cmp", bits, T, suf, con)    \
-	DEF_CMP_(test, "test", bits, T, suf, con)  \
-	DEF_UN_(inc, "inc", bits, T, suf, con)     \
-	DEF_UN_(dec, "dec", bits, T, suf, con)     \
-	DEF_UN_(neg, "neg", bits, T, suf, con)     \
-	DEF_SH_(rol, "rol", bits, T, suf, con)     \
-	DEF_SH_(ror, "ror", bits, T, suf, con)     \
-	DEF_SH_(rcl, "rcl", bits, T, suf, con)     \
-	DEF_SH_(rcr, "rcr", bits, T, suf, con)     \
-	DEF_SH_(shl, "shl", bits, T, suf, con)     \
-	DEF_SH_(shr, "shr", bits, T, suf, con)     \
+#define X(bits, T, suf, con)                                                   \
+	DEF_BIN_(add, "add", bits, T, suf, con)                                \
+	DEF_BIN_(or, "or", bits, T, suf, con)                                  \
+	DEF_BINC_(adc, "adc", bits, T, suf, con)                               \
+	DEF_BINC_(sbb, "sbb", bits, T, suf, con)                               \
+	DEF_BIN_(and, "and", bits, T, suf, con)                                \
+	DEF_BIN_(sub, "sub", bits, T, suf, con)                                \
+	DEF_BIN_(xor, "xor", bits, T, suf, con)                                \
+	DEF_CMP_(cmp, "cmp", bits, T, suf, con)                                \
+	DEF_CMP_(test, "test", bits, T, suf, con)                              \
+	DEF_UN_(inc, "inc", bits, T, suf, con)                                 \
+	DEF_UN_(dec, "dec", bits, T, suf, con)                                 \
+	DEF_UN_(neg, "neg", bits, T, suf, con)                                 \
+	DEF_SH_(rol, "rol", bits, T, suf, con)                                 \
+	DEF_SH_(ror, "ror", bits, T, suf, con)                                 \
+	DEF_SH_(rcl, "rcl", bits, T, suf, con)                                 \
+	DEF_SH_(rcr, "rcr", bits, T, suf, con)                                 \
+	DEF_SH_(shl, "shl", bits, T, suf, con)                                 \
+	DEF_SH_(shr, "shr", bits, T, suf, con)                                 \
 	DEF_SH_(sar, "sar", bits, T, suf, con)
 ALU_SIZES(X)
 #undef X
 
-#define X(bits, T, suf, con)                       \
-	DEF_SHD_(shld, "shld", bits, T, suf, con)  \
+#define X(bits, T, suf, con)                                                   \
+	DEF_SHD_(shld, "shld", bits, T, suf, con)                              \
 	DEF_SHD_(shrd, "shrd", bits, T, suf, con)
 X(16, uint16_t, "w", "r")
 X(32, uint32_t, "l", "r")
@@ -129,24 +129,24 @@ X(64, uint64_t, "q", "r")
  * the host's: IMUL (r, r/m), BSF, BSR; BT family on registers (n already
  * reduced).
  */
-#define DEF_BINF_(name, op, bits, T, suf, con)                            \
-	static inline T alu_##name##bits(struct soft_cpu *c, T a, T b)    \
-	{                                                                 \
-		uint32_t cc = c->cc;                                      \
-		__asm__(CC_LOAD op suf " %[b], %[a]" CC_SAVE              \
-			: [a] "+" con(a), "+&a"(cc)                       \
-			: [b] con(b)                                      \
-			: "cc");                                          \
-		c->cc = (uint16_t)cc;                                     \
-		return a;                                                 \
+#define DEF_BINF_(name, op, bits, T, suf, con)                                 \
+	static inline T alu_##name##bits(struct soft_cpu *c, T a, T b)         \
+	{                                                                      \
+		uint32_t cc = c->cc;                                           \
+		__asm__(CC_LOAD op suf " %[b], %[a]" CC_SAVE                   \
+			: [a] "+" con(a), "+&a"(cc)                            \
+			: [b] con(b)                                           \
+			: "cc");                                               \
+		c->cc = (uint16_t)cc;                                          \
+		return a;                                                      \
 	}
-#define X(bits, T, suf, con)                      \
-	DEF_BINF_(imul, "imul", bits, T, suf, con) \
-	DEF_BINF_(bsf, "bsf", bits, T, suf, con)  \
-	DEF_BINF_(bsr, "bsr", bits, T, suf, con)  \
-	DEF_BINF_(bt, "bt", bits, T, suf, con)    \
-	DEF_BINF_(bts, "bts", bits, T, suf, con)  \
-	DEF_BINF_(btr, "btr", bits, T, suf, con)  \
+#define X(bits, T, suf, con)                                                   \
+	DEF_BINF_(imul, "imul", bits, T, suf, con)                             \
+	DEF_BINF_(bsf, "bsf", bits, T, suf, con)                               \
+	DEF_BINF_(bsr, "bsr", bits, T, suf, con)                               \
+	DEF_BINF_(bt, "bt", bits, T, suf, con)                                 \
+	DEF_BINF_(bts, "bts", bits, T, suf, con)                               \
+	DEF_BINF_(btr, "btr", bits, T, suf, con)                               \
 	DEF_BINF_(btc, "btc", bits, T, suf, con)
 X(16, uint16_t, "w", "r")
 X(32, uint32_t, "l", "r")

@@ -171,21 +171,22 @@ enum {
  * c->mode: everything instruction decoding depends on, a part of each
  * block's key.  Recomputed by cpu_update_mode().
  */
-#define MODE_64		 0x0001u /* 64-bit code segment */
-#define MODE_CS32	 0x0002u /* default operand and address size 32 */
-#define MODE_SS32	 0x0004u /* stack pointer is ESP, not SP (legacy modes) */
-#define MODE_LM		 0x0008u /* EFER.LMA: long mode (64-bit or compat) */
-#define MODE_PE		 0x0010u /* protected mode */
-#define MODE_V86	 0x0020u
-#define MODE_USER	 0x0040u /* CPL 3 */
-#define MODE_EM		 0x0080u /* CR0.EM: x87 raises #NM, SSE #UD */
-#define MODE_TS		 0x0100u /* CR0.TS: FP and SIMD raise #NM */
-#define MODE_OSFXSR	 0x0200u /* CR4.OSFXSR: SSE allowed */
-#define MODE_AVX	 0x0400u /* CR4.OSXSAVE and XCR0.AVX: VEX SIMD allowed */
-#define MODE_ONE	 0x0800u /* one instruction a block: TF, shadow, MTRAP */
-#define MODE_LEGACY_SEGS 0x1000u /* segment bases/limits apply (not MODE_64)   \
-				  */
-#define MODE_CSLIMIT 0x4000u	 /* legacy, and the CS limit is not 4 GiB */
+#define MODE_64	    0x0001u /* 64-bit code segment */
+#define MODE_CS32   0x0002u /* default operand and address size 32 */
+#define MODE_SS32   0x0004u /* stack pointer is ESP, not SP (legacy modes) */
+#define MODE_LM	    0x0008u /* EFER.LMA: long mode (64-bit or compat) */
+#define MODE_PE	    0x0010u /* protected mode */
+#define MODE_V86    0x0020u
+#define MODE_USER   0x0040u /* CPL 3 */
+#define MODE_EM	    0x0080u /* CR0.EM: x87 raises #NM, SSE #UD */
+#define MODE_TS	    0x0100u /* CR0.TS: FP and SIMD raise #NM */
+#define MODE_OSFXSR 0x0200u /* CR4.OSFXSR: SSE allowed */
+#define MODE_AVX    0x0400u /* CR4.OSXSAVE and XCR0.AVX: VEX SIMD allowed */
+#define MODE_ONE    0x0800u /* one instruction a block: TF, shadow, MTRAP */
+#define MODE_LEGACY_SEGS                                                       \
+	0x1000u		     /* segment bases/limits apply (not MODE_64)       \
+			      */
+#define MODE_CSLIMIT 0x4000u /* legacy, and the CS limit is not 4 GiB */
 #define MODE_FLAT    0x2000u /* legacy, but DS ES SS are 0..4G rw expand-up */
 
 /* --- software TLB (mmu.h) --------------------------------------------------

@@ -85,13 +85,17 @@ is_gpr(const ZydisDecodedOperand *op)
 }
 
 static unsigned int
-mem_segment(const struct soft_cpu *c, const ZydisDecodedOperand *op)
+mem_segment(const struct soft_cpu *c, const ZydisDecodedInstruction *zi,
+    const ZydisDecodedOperand *op)
 {
 	unsigned int seg = SEG_DS;
 
 	if (op->mem.segment >= ZYDIS_REGISTER_ES &&
 	    op->mem.segment <= ZYDIS_REGISTER_GS)
 		seg = (unsigned int)(op->mem.segment - ZYDIS_REGISTER_ES);
+	/* 3E on CALL and JMP: no CET here, so it is DS as ever. */
+	if (zi->attributes & ZYDIS_ATTRIB_HAS_NOTRACK)
+		seg = SEG_DS;
 	/* 64-bit mode ignores the other overrides (SDM 2A 2.1.1). */
 	if ((c->mode & MODE_64) && seg < SEG_FS) {
 		uint8_t base = gpr_number(op->mem.base);
@@ -105,7 +109,7 @@ bool
 insn_fill_mem(const struct soft_cpu *c, const ZydisDecodedInstruction *zi,
     const ZydisDecodedOperand *op, struct insn *i)
 {
-	unsigned int seg = mem_segment(c, op), flags = 0;
+	unsigned int seg = mem_segment(c, zi, op), flags = 0;
 	int64_t disp = op->mem.disp.has_displacement ? op->mem.disp.value : 0;
 
 	if (c->mode & MODE_64) {
@@ -687,7 +691,7 @@ fill_row_segment(struct dec *d)
 			continue;
 		if (gpr_number(op->mem.base) == R_RSI ||
 		    gpr_number(op->mem.base) == R_RBX)
-			d->i->mem = (uint8_t)mem_segment(d->c, op);
+			d->i->mem = (uint8_t)mem_segment(d->c, &d->zi, op);
 	}
 }
 

@@ -39,7 +39,8 @@ soft(struct vcpu *vcpu)
 static int
 soft_probe(char *why, size_t why_len)
 {
-	(void)snprintf(why, why_len, "the software CPU (no kvm engine is built in yet)");
+	(void)snprintf(
+	    why, why_len, "the software CPU (no kvm engine is built in yet)");
 	return 0;
 }
 
@@ -98,7 +99,8 @@ soft_mem_written(struct vmctx *ctx, uint64_t gpa, size_t len)
 		smc_wrote(vm, NULL, off, len);
 }
 
-/* --- vCPUs ---------------------------------------------------------------------- */
+/* --- vCPUs
+ * ---------------------------------------------------------------------- */
 
 static int
 soft_vcpu_create(struct vcpu *vcpu)
@@ -164,6 +166,8 @@ soft_vcpu_run(struct vcpu *vcpu, struct vm_exit *exit)
 	c->ram = c->vm->ram;
 	soft_run(c);
 	*exit = c->exit;
+	/* The caller finished the instruction, or asks for a restart. */
+	c->rip = c->exit_next_rip;
 	return 0;
 }
 
@@ -187,8 +191,7 @@ soft_set_reg_op(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t val)
 }
 
 static int
-soft_get_desc_op(
-    struct vcpu *vcpu, enum vm_reg_name reg, struct seg_desc *ret)
+soft_get_desc_op(struct vcpu *vcpu, enum vm_reg_name reg, struct seg_desc *ret)
 {
 	return soft_get_desc(soft(vcpu), reg, ret);
 }

@@ -3,9 +3,10 @@
  * insn.h - the cached form of a decoded instruction, and how handlers work.
  *
  * decode.c turns bytes into a block: an array of struct insn.  Executing is
- * calling insns[0].fn; each handler does its work and tail-calls the next slot's.
- * So dispatch is one indirect jump, the program counter stays in an argument
- * register, and nothing of the guest lives in C locals across instructions.
+ * calling insns[0].fn; each handler does its work and tail-calls the next
+ *slot's. So dispatch is one indirect jump, the program counter stays in an
+ *argument register, and nothing of the guest lives in C locals across
+ *instructions.
  *
  *	void op_xyz(struct soft_cpu *c, const struct insn *i, uint64_t rip)
  *	{
@@ -16,8 +17,8 @@
  * `rip` is the address of instruction i.  A handler that faults sets c->rip
  * = rip (the macros below do), records the exception, and returns: back in the
  * run loop.  A handler whose instruction ends a block (branches, everything
- * that changes mode, mapping, interrupt flag, or leaves the CPU) sets c->rip to the
- * next instruction's address and returns or chains (run.h).
+ * that changes mode, mapping, interrupt flag, or leaves the CPU) sets c->rip to
+ *the next instruction's address and returns or chains (run.h).
  *
  * Handlers must keep locals' addresses to themselves: a local whose address
  * escapes prevents the tail call.  Results of slow paths therefore come back in
@@ -28,8 +29,7 @@
 
 #include "cpu.h"
 
-typedef void (*insn_fn)(
-    struct soft_cpu *c, const struct insn *i, uint64_t rip);
+typedef void (*insn_fn)(struct soft_cpu *c, const struct insn *i, uint64_t rip);
 
 struct insn {
 	insn_fn fn;
@@ -60,20 +60,20 @@ static_assert(sizeof(struct insn) == 32, "two to a cache line");
 #define MEM_SPECIAL  0xf8u
 
 /* insn.x */
-#define INSN_LOCK  0x80000000u
-#define INSN_REP   0x40000000u /* F3 */
-#define INSN_REPNE 0x20000000u /* F2 */
-#define INSN_HASMEM 0x10000000u /* the r/m operand is memory */
-#define INSN_A32   0x08000000u /* effective address size 32 (strings, loops) */
-#define INSN_A16   0x04000000u
+#define INSN_LOCK     0x80000000u
+#define INSN_REP      0x40000000u /* F3 */
+#define INSN_REPNE    0x20000000u /* F2 */
+#define INSN_HASMEM   0x10000000u /* the r/m operand is memory */
+#define INSN_A32      0x08000000u /* effective address size 32 (strings, loops) */
+#define INSN_A16      0x04000000u
 #define INSN_REGCOUNT 0x02000000u /* shift count in CL, bit offset in r1 */
 
 /* Register operand access by byte offset; 32-bit writes zero-extend. */
 #define REG_PTR(c, off, type) ((type *)((uint8_t *)(c) + (off)))
-#define REG8(c, off)  (*REG_PTR(c, off, uint8_t))
-#define REG16(c, off) (*REG_PTR(c, off, uint16_t))
-#define REG32(c, off) (*REG_PTR(c, off, uint32_t))
-#define REG64(c, off) (*REG_PTR(c, off, uint64_t))
+#define REG8(c, off)	      (*REG_PTR(c, off, uint8_t))
+#define REG16(c, off)	      (*REG_PTR(c, off, uint16_t))
+#define REG32(c, off)	      (*REG_PTR(c, off, uint32_t))
+#define REG64(c, off)	      (*REG_PTR(c, off, uint64_t))
 /* Any size: reads zero-extended; writes as hardware does. */
 static inline uint64_t
 reg_get(const struct soft_cpu *c, unsigned int off, unsigned int size)
@@ -122,29 +122,29 @@ reg_set(struct soft_cpu *c, unsigned int off, unsigned int size, uint64_t v)
 #else
 #define TAILCALL return
 #endif
-#define NEXT(c, i, rip) \
-	TAILCALL (i)[1].fn((c), (i) + 1, (rip) + (i)->len)
+#define NEXT(c, i, rip) TAILCALL(i)[1].fn((c), (i) + 1, (rip) + (i)->len)
 
 /* Leave the chain with the fault or leave reason already recorded. */
-#define FAULT(c, rip)              \
-	do {                       \
-		(c)->rip = (rip);  \
-		return;            \
+#define FAULT(c, rip)                                                          \
+	do {                                                                   \
+		(c)->rip = (rip);                                              \
+		return;                                                        \
 	} while (0)
-#define RAISE_UD(c, rip)           \
-	do {                       \
-		(c)->rip = (rip);  \
-		cpu_raise_ud(c);   \
-		return;            \
+#define RAISE_UD(c, rip)                                                       \
+	do {                                                                   \
+		(c)->rip = (rip);                                              \
+		cpu_raise_ud(c);                                               \
+		return;                                                        \
 	} while (0)
-#define RAISE_GP(c, rip, err)          \
-	do {                           \
-		(c)->rip = (rip);      \
-		cpu_raise_gp(c, err);  \
-		return;                \
+#define RAISE_GP(c, rip, err)                                                  \
+	do {                                                                   \
+		(c)->rip = (rip);                                              \
+		cpu_raise_gp(c, err);                                          \
+		return;                                                        \
 	} while (0)
 
-/* --- effective addresses ---------------------------------------------------- */
+/* --- effective addresses ----------------------------------------------------
+ */
 
 enum { ACC_R = 1, ACC_W = 2, ACC_RW = 3, ACC_X = 4 };
 
@@ -160,7 +160,7 @@ static inline uint64_t
 insn_offset(const struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	uint64_t a = c->gpr[i->base] + (c->gpr[i->index] << i->scale) +
-	    (uint64_t)(int64_t)i->disp;
+		     (uint64_t)(int64_t)i->disp;
 
 	if (i->mem & MEM_RIP)
 		a += rip + i->len;
@@ -172,17 +172,17 @@ insn_offset(const struct soft_cpu *c, const struct insn *i, uint64_t rip)
 }
 
 /* Declares `la`; returns from the handler on a fault. */
-#define EA(la, c, i, rip, size, acc)                                      \
-	uint64_t la;                                                      \
-	if (likely(((i)->mem & MEM_SPECIAL) == 0)) {                      \
-		la = (c)->gpr[(i)->base] +                                \
-		    ((c)->gpr[(i)->index] << (i)->scale) +                \
-		    (uint64_t)(int64_t)(i)->disp;                         \
-	} else {                                                          \
-		(c)->rip = (rip);                                         \
-		if (!insn_ea_slow((c), (i), (size), (acc)))               \
-			return;                                           \
-		la = (c)->ea;                                             \
+#define EA(la, c, i, rip, size, acc)                                           \
+	uint64_t la;                                                           \
+	if (likely(((i)->mem & MEM_SPECIAL) == 0)) {                           \
+		la = (c)->gpr[(i)->base] +                                     \
+		     ((c)->gpr[(i)->index] << (i)->scale) +                    \
+		     (uint64_t)(int64_t)(i)->disp;                             \
+	} else {                                                               \
+		(c)->rip = (rip);                                              \
+		if (!insn_ea_slow((c), (i), (size), (acc)))                    \
+			return;                                                \
+		la = (c)->ea;                                                  \
 	}
 
 /*
@@ -192,7 +192,8 @@ insn_offset(const struct soft_cpu *c, const struct insn *i, uint64_t rip)
 bool seg_linear(struct soft_cpu *c, unsigned int seg, uint64_t off,
     unsigned int size, unsigned int acc);
 
-/* --- rows: which handler for which mnemonic ---------------------------------- */
+/* --- rows: which handler for which mnemonic ----------------------------------
+ */
 
 /*
  * For instructions without specialised fast forms a file exports rows: the
@@ -207,15 +208,17 @@ bool seg_linear(struct soft_cpu *c, unsigned int seg, uint64_t off,
  *   base..disp, mem, INSN_HASMEM   ModRM.rm when memory
  *   imm      first immediate, sign-extended as the instruction defines
  *   x        prefix bits; low 8 bits = ROW's arg
- * Register offsets respect REX and high-byte registers.  ROW_RAW rows instead get the
- * Zydis structures and the bytes, and fill the insn themselves (fpu thunks).
+ * Register offsets respect REX and high-byte registers.  ROW_RAW rows instead
+ * get the Zydis structures and the bytes, and fill the insn themselves (fpu
+ * thunks).
  */
 enum row_flags {
-	ROW_END = 0x01,	  /* ends the block */
-	ROW_REGNUM = 0x02, /* r1, r2 hold ModRM.reg / .rm *numbers* (CR, DR, segs) */
+	ROW_END = 0x01, /* ends the block */
+	ROW_REGNUM =
+	    0x02, /* r1, r2 hold ModRM.reg / .rm *numbers* (CR, DR, segs) */
 	ROW_LOCKOK = 0x04, /* LOCK allowed with a memory destination */
-	ROW_CPL0 = 0x08,   /* #GP(0) unless CPL 0, checked at decode (mode key) */
-	ROW_NO64 = 0x10,   /* #UD in 64-bit mode */
+	ROW_CPL0 = 0x08, /* #GP(0) unless CPL 0, checked at decode (mode key) */
+	ROW_NO64 = 0x10, /* #UD in 64-bit mode */
 	ROW_ONLY64 = 0x20, /* #UD outside 64-bit mode */
 	ROW_PE = 0x40,	   /* #UD in real and virtual-8086 mode */
 };

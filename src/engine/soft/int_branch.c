@@ -118,15 +118,16 @@ op_block_end(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 		}                                                              \
 		return chain_direct(c, rip, next, 1);                          \
 	}
-DEF_JCC(0)
-DEF_JCC(1)
-DEF_JCC(2)
-DEF_JCC(3)
-DEF_JCC(4) DEF_JCC(5) DEF_JCC(6) DEF_JCC(7) DEF_JCC(8) DEF_JCC(9) DEF_JCC(10)
-    DEF_JCC(11) DEF_JCC(12) DEF_JCC(13) DEF_JCC(14)
-	DEF_JCC(15) const insn_fn ops_jcc[16] = { jcc_0, jcc_1, jcc_2, jcc_3,
-		jcc_4, jcc_5, jcc_6, jcc_7, jcc_8, jcc_9, jcc_10, jcc_11,
-		jcc_12, jcc_13, jcc_14, jcc_15 };
+/* clang-format off */
+DEF_JCC(0) DEF_JCC(1) DEF_JCC(2) DEF_JCC(3)
+DEF_JCC(4) DEF_JCC(5) DEF_JCC(6) DEF_JCC(7)
+DEF_JCC(8) DEF_JCC(9) DEF_JCC(10) DEF_JCC(11)
+DEF_JCC(12) DEF_JCC(13) DEF_JCC(14) DEF_JCC(15)
+const insn_fn ops_jcc[16] = {
+	jcc_0, jcc_1, jcc_2, jcc_3, jcc_4, jcc_5, jcc_6, jcc_7,
+	jcc_8, jcc_9, jcc_10, jcc_11, jcc_12, jcc_13, jcc_14, jcc_15,
+};
+/* clang-format on */
 
 void
 op_jmp_rel(struct soft_cpu *c, const struct insn *i, uint64_t rip)
@@ -241,13 +242,11 @@ push_return(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 }
 
 /*
- * A call to an address that cannot be: as on AMD a page fault of the push comes
- * first; the stack segment's limit does so for direct calls only.  Then #GP(0),
- * with nothing changed.
+ * A call to an address that cannot be: the push faults first, as on AMD; only
+ * then #GP(0), with nothing changed.
  */
 static __attribute__((noinline)) void
-call_bad_target(
-    struct soft_cpu *c, const struct insn *i, uint64_t rip, bool direct)
+call_bad_target(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	uint64_t sp = c->gpr[R_RSP];
 	uint64_t m = c->mode & MODE_64	   ? UINT64_MAX
@@ -258,13 +257,8 @@ call_bad_target(
 	c->ea = (sp - i->opsize) & m;
 	c->acc_seg = SEG_SS;
 	if (!(c->mode & MODE_64) &&
-	    !seg_linear(c, SEG_SS, c->ea, i->opsize, ACC_W)) {
-		if (!direct) {
-			c->exc.pending = false;
-			cpu_raise_gp(c, 0);
-		}
+	    !seg_linear(c, SEG_SS, c->ea, i->opsize, ACC_W))
 		return;
-	}
 	if (mem_probe_write(c, c->ea, i->opsize))
 		cpu_raise_gp(c, 0);
 }
@@ -275,7 +269,7 @@ op_call_rel(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	uint64_t target = branch_target(i, rip + i->len + (uint64_t)i->imm);
 
 	if (unlikely(!target_ok(c, target)))
-		return call_bad_target(c, i, rip, true);
+		return call_bad_target(c, i, rip);
 	if (unlikely(!push_return(c, i, rip)))
 		return;
 	if (unlikely(c->smc_hit)) {
@@ -291,7 +285,7 @@ op_call_r(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	uint64_t target = reg_get(c, i->r1, i->opsize);
 
 	if (unlikely(!target_ok(c, target)))
-		return call_bad_target(c, i, rip, false);
+		return call_bad_target(c, i, rip);
 	if (unlikely(!push_return(c, i, rip)))
 		return;
 	return chain_indirect(c, target);
@@ -306,7 +300,7 @@ op_call_m(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 		return;
 	target = c->mem_val;
 	if (unlikely(!target_ok(c, target)))
-		return call_bad_target(c, i, rip, false);
+		return call_bad_target(c, i, rip);
 	if (unlikely(!push_return(c, i, rip)))
 		return;
 	return chain_indirect(c, target);

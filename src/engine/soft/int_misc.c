@@ -4,8 +4,8 @@
  * their signed kin, double shifts, bit tests and scans, CMPXCHG XADD BSWAP,
  * sign extensions, flag instructions, XLAT, decimal adjust, NOP and fences.
  *
- * Handlers take the general filling of insn.h: r1 = ModRM.reg, r2 = ModRM.rm (or
- * the memory operand when INSN_HASMEM), opsize.
+ * Handlers take the general filling of insn.h: r1 = ModRM.reg, r2 = ModRM.rm
+ * (or the memory operand when INSN_HASMEM), opsize.
  */
 #include "int_ops.h"
 
@@ -14,17 +14,17 @@
 #include "int_macros.h"
 
 /* Value of the r/m operand in `v`; returns from the handler on a fault. */
-#define LOAD_RM(v, c, i, rip)                                            \
-	uint64_t v;                                                      \
-	if ((i)->x & INSN_HASMEM) {                                      \
-		EA(la_, c, i, rip, (i)->opsize, ACC_R)                   \
-		(c)->rip = (rip);                                        \
-		(c)->acc_seg = MEMSEG(i);                                \
-		if (!mem_read_slow((c), la_, (i)->opsize))               \
-			return;                                          \
-		v = (c)->mem_val;                                        \
-	} else {                                                         \
-		v = reg_get((c), (i)->r2, (i)->opsize);                  \
+#define LOAD_RM(v, c, i, rip)                                                  \
+	uint64_t v;                                                            \
+	if ((i)->x & INSN_HASMEM) {                                            \
+		EA(la_, c, i, rip, (i)->opsize, ACC_R)                         \
+		(c)->rip = (rip);                                              \
+		(c)->acc_seg = MEMSEG(i);                                      \
+		if (!mem_read_slow((c), la_, (i)->opsize))                     \
+			return;                                                \
+		v = (c)->mem_val;                                              \
+	} else {                                                               \
+		v = reg_get((c), (i)->r2, (i)->opsize);                        \
 	}
 
 void
@@ -77,75 +77,88 @@ HANDLER(op_sfence)
 	NEXT(c, i, rip);
 }
 
-/* --- MUL, IMUL with one operand ------------------------------------------------------ */
+/* --- MUL, IMUL with one operand
+ * ------------------------------------------------------ */
+
+#define CC_CF_OF 0x0101u
+
+/* MUL defines CF and OF; the other flags stay, as on AMD. */
+static inline uint16_t
+mul_flags(uint16_t old, uint16_t new)
+{
+	return (uint16_t)((old & ~CC_CF_OF) | (new &CC_CF_OF));
+}
 
 /* rDX:rAX, or AX, = rAX * src; flags are the host's. */
-#define DEF_MUL(name, op)                                                  \
-	static void name##8(struct soft_cpu *c, uint64_t src)              \
-	{                                                                  \
-		uint32_t a = (uint8_t)c->gpr[R_RAX], t;                    \
-		__asm__(op "b %b[s]\n\tmovl %%eax, %[t]" CC_SAVE           \
-			: "+&a"(a), [t] "=&r"(t)                           \
-			: [s] "q"((uint8_t)src)                            \
-			: "cc");                                           \
-		c->cc = (uint16_t)a;                                       \
-		REG16(c, R_RAX * 8) = (uint16_t)t;                         \
-	}                                                                  \
-	static void name##16(struct soft_cpu *c, uint64_t src)             \
-	{                                                                  \
-		uint32_t a = (uint16_t)c->gpr[R_RAX], t, d;                \
-		__asm__(op "w %w[s]\n\tmovl %%eax, %[t]" CC_SAVE           \
-			: "+&a"(a), [t] "=&r"(t), "=&d"(d)                 \
-			: [s] "r"((uint16_t)src)                           \
-			: "cc");                                           \
-		c->cc = (uint16_t)a;                                       \
-		REG16(c, R_RAX * 8) = (uint16_t)t;                         \
-		REG16(c, R_RDX * 8) = (uint16_t)d;                         \
-	}                                                                  \
-	static void name##32(struct soft_cpu *c, uint64_t src)             \
-	{                                                                  \
-		uint32_t a = (uint32_t)c->gpr[R_RAX], t, d;                \
-		__asm__(op "l %k[s]\n\tmovl %%eax, %[t]" CC_SAVE           \
-			: "+&a"(a), [t] "=&r"(t), "=&d"(d)                 \
-			: [s] "r"((uint32_t)src)                           \
-			: "cc");                                           \
-		c->cc = (uint16_t)a;                                       \
-		c->gpr[R_RAX] = t;                                         \
-		c->gpr[R_RDX] = d;                                         \
-	}                                                                  \
-	static void name##64(struct soft_cpu *c, uint64_t src)             \
-	{                                                                  \
-		uint64_t a = c->gpr[R_RAX], t, d;                          \
-		__asm__(op "q %q[s]\n\tmovq %%rax, %[t]" CC_SAVE           \
-			: "+&a"(a), [t] "=&r"(t), "=&d"(d)                 \
-			: [s] "r"(src)                                     \
-			: "cc");                                           \
-		c->cc = (uint16_t)a;                                       \
-		c->gpr[R_RAX] = t;                                         \
-		c->gpr[R_RDX] = d;                                         \
-	}                                                                  \
-	HANDLER(op_##name)                                                 \
-	{                                                                  \
-		LOAD_RM(src, c, i, rip)                                    \
-		switch (i->opsize) {                                       \
-		case 1:                                                    \
-			name##8(c, src);                                   \
-			break;                                             \
-		case 2:                                                    \
-			name##16(c, src);                                  \
-			break;                                             \
-		case 4:                                                    \
-			name##32(c, src);                                  \
-			break;                                             \
-		default:                                                   \
-			name##64(c, src);                                  \
-		}                                                          \
-		NEXT(c, i, rip);                                           \
+#define DEF_MUL(name, op)                                                      \
+	static void name##8(struct soft_cpu * c, uint64_t src)                 \
+	{                                                                      \
+		uint32_t a = (uint8_t)c->gpr[R_RAX], t;                        \
+		__asm__(op "b %b[s]\n\tmovl %%eax, %[t]" CC_SAVE               \
+			: "+&a"(a), [t] "=&r"(t)                               \
+			: [s] "q"((uint8_t)src)                                \
+			: "cc");                                               \
+		c->cc = (uint16_t)a;                                           \
+		REG16(c, R_RAX * 8) = (uint16_t)t;                             \
+	}                                                                      \
+	static void name##16(struct soft_cpu * c, uint64_t src)                \
+	{                                                                      \
+		uint32_t a = (uint16_t)c->gpr[R_RAX], t, d;                    \
+		__asm__(op "w %w[s]\n\tmovl %%eax, %[t]" CC_SAVE               \
+			: "+&a"(a), [t] "=&r"(t), "=&d"(d)                     \
+			: [s] "r"((uint16_t)src)                               \
+			: "cc");                                               \
+		c->cc = (uint16_t)a;                                           \
+		REG16(c, R_RAX * 8) = (uint16_t)t;                             \
+		REG16(c, R_RDX * 8) = (uint16_t)d;                             \
+	}                                                                      \
+	static void name##32(struct soft_cpu * c, uint64_t src)                \
+	{                                                                      \
+		uint32_t a = (uint32_t)c->gpr[R_RAX], t, d;                    \
+		__asm__(op "l %k[s]\n\tmovl %%eax, %[t]" CC_SAVE               \
+			: "+&a"(a), [t] "=&r"(t), "=&d"(d)                     \
+			: [s] "r"((uint32_t)src)                               \
+			: "cc");                                               \
+		c->cc = (uint16_t)a;                                           \
+		c->gpr[R_RAX] = t;                                             \
+		c->gpr[R_RDX] = d;                                             \
+	}                                                                      \
+	static void name##64(struct soft_cpu * c, uint64_t src)                \
+	{                                                                      \
+		uint64_t a = c->gpr[R_RAX], t, d;                              \
+		__asm__(op "q %q[s]\n\tmovq %%rax, %[t]" CC_SAVE               \
+			: "+&a"(a), [t] "=&r"(t), "=&d"(d)                     \
+			: [s] "r"(src)                                         \
+			: "cc");                                               \
+		c->cc = (uint16_t)a;                                           \
+		c->gpr[R_RAX] = t;                                             \
+		c->gpr[R_RDX] = d;                                             \
+	}                                                                      \
+	HANDLER(op_##name)                                                     \
+	{                                                                      \
+		uint16_t old = c->cc;                                          \
+		LOAD_RM(src, c, i, rip)                                        \
+		switch (i->opsize) {                                           \
+		case 1:                                                        \
+			name##8(c, src);                                       \
+			break;                                                 \
+		case 2:                                                        \
+			name##16(c, src);                                      \
+			break;                                                 \
+		case 4:                                                        \
+			name##32(c, src);                                      \
+			break;                                                 \
+		default:                                                       \
+			name##64(c, src);                                      \
+		}                                                              \
+		c->cc = mul_flags(old, c->cc);                                 \
+		NEXT(c, i, rip);                                               \
 	}
 DEF_MUL(mul, "mul")
 DEF_MUL(imul, "imul")
 
-/* --- DIV, IDIV ------------------------------------------------------------------------ */
+/* --- DIV, IDIV
+ * ------------------------------------------------------------------------ */
 
 /* 128 / 64 -> 64 unsigned; the caller made sure that it fits. */
 static inline uint64_t
@@ -222,12 +235,12 @@ div_signed(struct soft_cpu *c, unsigned int size, uint64_t src)
 	case 2:
 		d = (int16_t)src;
 		n = (int32_t)((uint32_t)(uint16_t)c->gpr[R_RAX] |
-		    (uint32_t)c->gpr[R_RDX] << 16);
+			      (uint32_t)c->gpr[R_RDX] << 16);
 		break;
 	case 4:
 		d = (int32_t)src;
-		n = (int64_t)((uint64_t)(uint32_t)c->gpr[R_RAX] |
-		    c->gpr[R_RDX] << 32);
+		n = (int64_t)((uint64_t)(uint32_t)c->gpr[R_RAX] | c->gpr[R_RDX]
+								      << 32);
 		break;
 	default:
 		return div_signed64(c, (int64_t)src);
@@ -248,6 +261,14 @@ div_signed(struct soft_cpu *c, unsigned int size, uint64_t src)
 	return true;
 }
 
+/* DIV defines no flag; on AMD it leaves CF and OF, sets AF and clears the
+ * others. */
+static inline void
+div_flags(struct soft_cpu *c)
+{
+	c->cc = (uint16_t)((c->cc & CC_CF_OF) | 0x1200);
+}
+
 HANDLER(op_div)
 {
 	LOAD_RM(d, c, i, rip)
@@ -256,6 +277,7 @@ HANDLER(op_div)
 		cpu_raise(c, EXC_DE);
 		return;
 	}
+	div_flags(c);
 	NEXT(c, i, rip);
 }
 
@@ -267,16 +289,18 @@ HANDLER(op_idiv)
 		cpu_raise(c, EXC_DE);
 		return;
 	}
+	div_flags(c);
 	NEXT(c, i, rip);
 }
 
-/* --- SHLD, SHRD: count in imm, or in CL when x's low byte is 1 or 3 ------------------------- */
+/* --- SHLD, SHRD: count in imm, or in CL when x's low byte is 1 or 3
+ * ------------------------- */
 
 enum { SHD_LEFT = 0, SHD_RIGHT = 2 };
 
 static uint64_t
-shift_double(struct soft_cpu *c, const struct insn *i, uint64_t a, uint64_t b,
-    uint8_t n)
+shift_double(
+    struct soft_cpu *c, const struct insn *i, uint64_t a, uint64_t b, uint8_t n)
 {
 	bool right = (i->x & SHD_RIGHT) != 0;
 
@@ -296,28 +320,28 @@ shift_double(struct soft_cpu *c, const struct insn *i, uint64_t a, uint64_t b,
  * A read-modify-write of any size through the slow functions, for the rare
  * instructions: FN(a) gives the new value.
  */
-#define RMW_ANY(c, i, rip, FN)                                             \
-	do {                                                               \
-		uint16_t old_cc = (c)->cc;                                 \
-		uint64_t a, v;                                             \
-		EA(la, c, i, rip, (i)->opsize, ACC_RW)                     \
-		(c)->rip = (rip);                                          \
-		(c)->acc_seg = MEMSEG(i);                                  \
-		if (!mem_read_rmw_slow((c), la, (i)->opsize))              \
-			return;                                            \
-		a = (c)->mem_val;                                          \
-		v = FN;                                                    \
-		if (!mem_write_slow((c), la, (i)->opsize, v)) {            \
-			(c)->cc = old_cc;                                  \
-			return;                                            \
-		}                                                          \
+#define RMW_ANY(c, i, rip, FN)                                                 \
+	do {                                                                   \
+		uint16_t old_cc = (c)->cc;                                     \
+		uint64_t a, v;                                                 \
+		EA(la, c, i, rip, (i)->opsize, ACC_RW)                         \
+		(c)->rip = (rip);                                              \
+		(c)->acc_seg = MEMSEG(i);                                      \
+		if (!mem_read_rmw_slow((c), la, (i)->opsize))                  \
+			return;                                                \
+		a = (c)->mem_val;                                              \
+		v = FN;                                                        \
+		if (!mem_write_slow((c), la, (i)->opsize, v)) {                \
+			(c)->cc = old_cc;                                      \
+			return;                                                \
+		}                                                              \
 	} while (0)
 
 HANDLER(op_shd)
 {
 	uint64_t b = reg_get(c, i->r1, i->opsize);
-	uint8_t n = i->x & INSN_REGCOUNT ? (uint8_t)c->gpr[R_RCX]
-					 : (uint8_t)i->imm;
+	uint8_t n =
+	    i->x & INSN_REGCOUNT ? (uint8_t)c->gpr[R_RCX] : (uint8_t)i->imm;
 
 	if (i->x & INSN_HASMEM) {
 		RMW_ANY(c, i, rip, shift_double(c, i, a, b, n));
@@ -328,7 +352,8 @@ HANDLER(op_shd)
 	NEXT(c, i, rip);
 }
 
-/* --- BT BTS BTR BTC ---------------------------------------------------------------------- */
+/* --- BT BTS BTR BTC
+ * ---------------------------------------------------------------------- */
 
 enum { BT_TEST, BT_SET, BT_RESET, BT_COMPLEMENT };
 
@@ -351,13 +376,14 @@ bit_op_locked(struct soft_cpu *c, unsigned int kind, void *p, unsigned int size,
 	uint64_t bit = 1ull << (n & (size * 8 - 1)), old, val;
 
 	old = size == 2	  ? __atomic_load_n((uint16_t *)p, __ATOMIC_RELAXED)
-	    : size == 4	  ? __atomic_load_n((uint32_t *)p, __ATOMIC_RELAXED)
+	      : size == 4 ? __atomic_load_n((uint32_t *)p, __ATOMIC_RELAXED)
 			  : __atomic_load_n((uint64_t *)p, __ATOMIC_RELAXED);
 	for (;;) {
 		bool done;
 
-		val = kind == BT_SET ? old | bit
-		    : kind == BT_RESET ? old & ~bit : old ^ bit;
+		val = kind == BT_SET	 ? old | bit
+		      : kind == BT_RESET ? old & ~bit
+					 : old ^ bit;
 		if (size == 2) {
 			uint16_t o = (uint16_t)old;
 			done = __atomic_compare_exchange_n((uint16_t *)p, &o,
@@ -439,12 +465,16 @@ bit_string_ea(struct soft_cpu *c, const struct insn *i, uint64_t n)
 		.base = i->base,
 		.index = R_TMP,
 		.disp = i->disp };
-	int64_t off = size == 2 ? (int16_t)n : size == 4 ? (int32_t)n : (int64_t)n;
+	int64_t off = size == 2	  ? (int16_t)n
+		      : size == 4 ? (int32_t)n
+				  : (int64_t)n;
 	int64_t word = 0;
 
 	if (i->x & INSN_REGCOUNT)
-		word = (off >> (size == 2 ? 4 : size == 4 ? 5 : 6)) *
-		    (int64_t)size;
+		word = (off >> (size == 2      ? 4
+				   : size == 4 ? 5
+					       : 6)) *
+		       (int64_t)size;
 	/* The displacement may exceed 32 bits: it goes in through R_TMP. */
 	c->gpr[R_TMP] = (c->gpr[i->index] << i->scale) + (uint64_t)word;
 	return insn_ea_slow(
@@ -458,8 +488,8 @@ HANDLER(op_bt)
 	unsigned int size = i->opsize;
 
 	if (!(i->x & INSN_HASMEM)) {
-		uint64_t v = bit_op(c, i->x & 3, size,
-		    reg_get(c, i->r2, size), (unsigned int)n);
+		uint64_t v = bit_op(c, i->x & 3, size, reg_get(c, i->r2, size),
+		    (unsigned int)n);
 
 		if ((i->x & 3) != BT_TEST)
 			reg_set(c, i->r2, size, v);
@@ -474,14 +504,15 @@ HANDLER(op_bt)
 	NEXT_AFTER_STORE(c, i, rip);
 }
 
-/* --- BSF, BSR: on a zero source the destination stays (AMD; Intel in practice) --------------- */
+/* --- BSF, BSR: on a zero source the destination stays (AMD; Intel in practice)
+ * --------------- */
 
 HANDLER(op_bsf)
 {
 	LOAD_RM(v, c, i, rip)
 	uint64_t d = reg_get(c, i->r1, i->opsize);
 
-	d = i->opsize == 2 ? alu_bsf16(c, (uint16_t)d, (uint16_t)v)
+	d = i->opsize == 2   ? alu_bsf16(c, (uint16_t)d, (uint16_t)v)
 	    : i->opsize == 4 ? alu_bsf32(c, (uint32_t)d, (uint32_t)v)
 			     : alu_bsf64(c, d, v);
 	if (v != 0)
@@ -494,7 +525,7 @@ HANDLER(op_bsr)
 	LOAD_RM(v, c, i, rip)
 	uint64_t d = reg_get(c, i->r1, i->opsize);
 
-	d = i->opsize == 2 ? alu_bsr16(c, (uint16_t)d, (uint16_t)v)
+	d = i->opsize == 2   ? alu_bsr16(c, (uint16_t)d, (uint16_t)v)
 	    : i->opsize == 4 ? alu_bsr32(c, (uint32_t)d, (uint32_t)v)
 			     : alu_bsr64(c, d, v);
 	if (v != 0)
@@ -502,7 +533,9 @@ HANDLER(op_bsr)
 	NEXT(c, i, rip);
 }
 
-/* --- CMPXCHG, XADD --------------------------------------------------------------------------- */
+/* --- CMPXCHG, XADD
+ * ---------------------------------------------------------------------------
+ */
 
 static void
 cmp_any(struct soft_cpu *c, unsigned int size, uint64_t a, uint64_t b)
@@ -744,7 +777,9 @@ HANDLER(op_cmpxchg16b)
 	NEXT_AFTER_STORE(c, i, rip);
 }
 
-/* --- registers alone ---------------------------------------------------------------------------- */
+/* --- registers alone
+ * ----------------------------------------------------------------------------
+ */
 
 HANDLER(op_bswap)
 {
@@ -802,7 +837,8 @@ HANDLER(op_lahf)
 HANDLER(op_sahf)
 {
 	c->cc = (uint16_t)((c->cc & 1) |
-	    (((uint16_t)REG8(c, R_RAX * 8 + 1) & 0xd5) << 8) | 0x200);
+			   (((uint16_t)REG8(c, R_RAX * 8 + 1) & 0xd5) << 8) |
+			   0x200);
 	NEXT(c, i, rip);
 }
 
@@ -836,7 +872,8 @@ HANDLER(op_std)
 	NEXT(c, i, rip);
 }
 
-/* XLAT: [segment:rBX + AL]; the decoder put rBX and the segment into base, mem. */
+/* XLAT: [segment:rBX + AL]; the decoder put rBX and the segment into base, mem.
+ */
 HANDLER(op_xlat)
 {
 	uint64_t off = c->gpr[R_RBX] + (uint8_t)c->gpr[R_RAX], la;
@@ -863,48 +900,49 @@ HANDLER(op_salc)
 	NEXT(c, i, rip);
 }
 
-/* --- decimal adjust (SDM 2A AAA, AAD, AAM, AAS, DAA, DAS); not in 64-bit mode ------------------------ */
+/* --- decimal adjust (SDM 2A AAA, AAD, AAM, AAS, DAA, DAS); not in 64-bit mode
+ * ------------------------ */
 
-/* SF ZF PF of an 8-bit result, CF and AF given, OF clear. */
 static void
-set_szp(struct soft_cpu *c, uint8_t v, bool cf, bool af)
+set_cf_af(struct soft_cpu *c, bool cf, bool af)
 {
-	alu_test8(c, v, v);
 	c->cc = (uint16_t)((c->cc & ~(0x100 | 0x1000)) | (cf ? 0x100 : 0) |
-	    (af ? 0x1000 : 0));
+			   (af ? 0x1000 : 0));
 }
 
+/* The undefined OF is the one of a single addition or subtraction (AMD). */
 HANDLER(op_daa_das)
 {
 	bool sub = (i->x & 1) != 0;
-	uint8_t al = (uint8_t)c->gpr[R_RAX], old = al;
+	uint8_t al = (uint8_t)c->gpr[R_RAX], by = 0;
 	bool cf = cc_cf(c), af = (c->cc & 0x1000) != 0, ncf = false;
 
 	if ((al & 15) > 9 || af) {
 		ncf = cf || (sub ? al < 6 : al > 0xf9);
-		al = (uint8_t)(sub ? al - 6 : al + 6);
+		by = 6;
 		af = true;
 	}
-	if (old > 0x99 || cf) {
-		al = (uint8_t)(sub ? al - 0x60 : al + 0x60);
+	if (al > 0x99 || cf) {
+		by += 0x60;
 		ncf = true;
 	}
-	REG8(c, R_RAX * 8) = al;
-	set_szp(c, al, ncf, af);
+	REG8(c, R_RAX * 8) = sub ? alu_sub8(c, al, by) : alu_add8(c, al, by);
+	set_cf_af(c, ncf, af);
 	NEXT(c, i, rip);
 }
 
+/* The undefined flags are those of the 16-bit operation before masking (AMD).
+ */
 HANDLER(op_aaa_aas)
 {
 	bool sub = (i->x & 1) != 0;
-	uint16_t ax = (uint16_t)c->gpr[R_RAX];
+	uint16_t ax = (uint16_t)c->gpr[R_RAX], by;
 	bool adj = (ax & 15) > 9 || (c->cc & 0x1000) != 0;
 
-	if (adj)
-		ax = (uint16_t)(sub ? ax - 0x106 : ax + 0x106);
-	ax &= 0xff0f;
-	REG16(c, R_RAX * 8) = ax;
-	set_szp(c, (uint8_t)ax, adj, adj);
+	by = adj ? 0x106 : 0;
+	ax = sub ? alu_sub16(c, ax, by) : alu_add16(c, ax, by);
+	REG16(c, R_RAX * 8) = ax & 0xff0f;
+	set_cf_af(c, adj, adj);
 	NEXT(c, i, rip);
 }
 
@@ -918,17 +956,18 @@ HANDLER(op_aam)
 		return;
 	}
 	REG16(c, R_RAX * 8) = (uint16_t)((al / base) << 8 | al % base);
-	set_szp(c, al % base, false, false);
+	alu_test8(c, al % base, al % base);
+	set_cf_af(c, false, false);
 	NEXT(c, i, rip);
 }
 
+/* The undefined flags are those of the addition (AMD). */
 HANDLER(op_aad)
 {
 	uint16_t ax = (uint16_t)c->gpr[R_RAX];
-	uint8_t al = (uint8_t)((ax & 0xff) + (ax >> 8) * (uint8_t)i->imm);
+	uint8_t tens = (uint8_t)((ax >> 8) * (uint8_t)i->imm);
 
-	REG16(c, R_RAX * 8) = al;
-	set_szp(c, al, false, false);
+	REG16(c, R_RAX * 8) = alu_add8(c, (uint8_t)ax, tens);
 	NEXT(c, i, rip);
 }
 

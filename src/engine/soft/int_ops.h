@@ -8,7 +8,8 @@
 
 #include "insn.h"
 
-/* r1: register operand (destination where there is one), r2: source register. */
+/* r1: register operand (destination where there is one), r2: source register.
+ */
 struct ops_bin {
 	insn_fn rr[4]; /* r1 op= r2 */
 	insn_fn rm[4]; /* r1 op= [mem] */
@@ -57,7 +58,8 @@ void op_jmp_r(struct soft_cpu *c, const struct insn *i, uint64_t rip);
 void op_jmp_m(struct soft_cpu *c, const struct insn *i, uint64_t rip);
 void op_call_r(struct soft_cpu *c, const struct insn *i, uint64_t rip);
 void op_call_m(struct soft_cpu *c, const struct insn *i, uint64_t rip);
-void op_ret(struct soft_cpu *c, const struct insn *i, uint64_t rip); /* imm: bytes */
+void
+op_ret(struct soft_cpu *c, const struct insn *i, uint64_t rip); /* imm: bytes */
 void op_loopcc(struct soft_cpu *c, const struct insn *i, uint64_t rip);
 /* Block end without a branch: goes on at rip (no instruction of its own). */
 void op_block_end(struct soft_cpu *c, const struct insn *i, uint64_t rip);

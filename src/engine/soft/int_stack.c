@@ -220,7 +220,7 @@ op_enter(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	if (!stack_linear(c, sp, size, ACC_W) ||
 	    !mem_write_slow(c, c->ea, size, bp))
 		return;
-	frame = sp;
+	frame = (c->gpr[R_RSP] & ~m) | (sp & m);
 	for (k = 1; k < level; k++) {
 		bp -= size;
 		if (!stack_linear(c, bp & m, size, ACC_R) ||
@@ -234,14 +234,14 @@ op_enter(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	if (level > 0) {
 		sp -= size;
 		if (!stack_linear(c, sp, size, ACC_W) ||
-		    !mem_write_slow(c, c->ea, size, frame & m))
+		    !mem_write_slow(c, c->ea, size, frame))
 			return;
 	}
 	sp -= (uint64_t)i->imm & 0xffff;
 	/* The final stack pointer must be writable (SDM 2A ENTER). */
 	if (!stack_linear(c, sp, size, ACC_W) || !mem_probe_write(c, c->ea, 1))
 		return;
-	reg_set(c, R_RBP * 8, size, size == 2 ? frame : frame & m);
+	reg_set(c, R_RBP * 8, size, frame);
 	sp_set(c, sp);
 	NEXT_AFTER_STORE(c, i, rip);
 }

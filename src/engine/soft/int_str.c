@@ -3,10 +3,10 @@
  * int_str.c - MOVS CMPS STOS LODS SCAS with their repeat prefixes.
  *
  * Registers are updated after each element (or chunk), so an instruction that
- * faults or is interrupted in the middle restarts where it stopped (SDM 2B REP).
- * REP MOVS and REP STOS forward in plain RAM go in chunks up to the page ends by
- * the host's own instruction on host addresses: those alias exactly as the
- * guest-physical ones do, so overlapping operands come out as on hardware.
+ * faults or is interrupted in the middle restarts where it stopped (SDM 2B
+ * REP). REP MOVS and REP STOS forward in plain RAM go in chunks up to the page
+ * ends by the host's own instruction on host addresses: those alias exactly as
+ * the guest-physical ones do, so overlapping operands come out as on hardware.
  */
 #include "int_ops.h"
 
@@ -44,8 +44,8 @@ str_linear(struct soft_cpu *c, const struct insn *i, unsigned int seg,
 }
 
 static inline void
-str_advance(struct soft_cpu *c, const struct insn *i, unsigned int reg,
-    uint64_t n)
+str_advance(
+    struct soft_cpu *c, const struct insn *i, unsigned int reg, uint64_t n)
 {
 	uint64_t d = n * i->opsize;
 	unsigned int asz = addr_size(i);
@@ -55,7 +55,8 @@ str_advance(struct soft_cpu *c, const struct insn *i, unsigned int reg,
 	reg_set(c, reg * 8, asz, (c->gpr[reg] + d) & size_mask(asz));
 }
 
-/* --- one element -------------------------------------------------------------------- */
+/* --- one element
+ * -------------------------------------------------------------------- */
 
 static bool
 one_movs(struct soft_cpu *c, const struct insn *i)
@@ -142,7 +143,8 @@ one_cmps(struct soft_cpu *c, const struct insn *i)
 {
 	uint64_t b;
 
-	/* ES:rDI first: which of two faults is taken is the processor's (AMD). */
+	/* ES:rDI first: which of two faults is taken is the processor's (AMD).
+	 */
 	if (!str_linear(c, i, SEG_ES, R_RDI, ACC_R) ||
 	    !str_load(c, c->ea, i->opsize))
 		return false;
@@ -176,23 +178,29 @@ static const str_fn str_one[] = {
 	[STR_SCAS] = one_scas,
 };
 
-/* --- bulk ----------------------------------------------------------------------------- */
+/* --- bulk
+ * -----------------------------------------------------------------------------
+ */
 
 static inline void
 host_movs(void *dst, const void *src, uint64_t n, unsigned int size)
 {
 	switch (size) {
 	case 1:
-		__asm__ volatile("rep movsb" : "+D"(dst), "+S"(src), "+c"(n)::"memory");
+		__asm__ volatile("rep movsb"
+				 : "+D"(dst), "+S"(src), "+c"(n)::"memory");
 		break;
 	case 2:
-		__asm__ volatile("rep movsw" : "+D"(dst), "+S"(src), "+c"(n)::"memory");
+		__asm__ volatile("rep movsw"
+				 : "+D"(dst), "+S"(src), "+c"(n)::"memory");
 		break;
 	case 4:
-		__asm__ volatile("rep movsl" : "+D"(dst), "+S"(src), "+c"(n)::"memory");
+		__asm__ volatile("rep movsl"
+				 : "+D"(dst), "+S"(src), "+c"(n)::"memory");
 		break;
 	default:
-		__asm__ volatile("rep movsq" : "+D"(dst), "+S"(src), "+c"(n)::"memory");
+		__asm__ volatile("rep movsq"
+				 : "+D"(dst), "+S"(src), "+c"(n)::"memory");
 	}
 }
 
@@ -201,16 +209,28 @@ host_stos(void *dst, uint64_t v, uint64_t n, unsigned int size)
 {
 	switch (size) {
 	case 1:
-		__asm__ volatile("rep stosb" : "+D"(dst), "+c"(n) : "a"(v) : "memory");
+		__asm__ volatile("rep stosb"
+				 : "+D"(dst), "+c"(n)
+				 : "a"(v)
+				 : "memory");
 		break;
 	case 2:
-		__asm__ volatile("rep stosw" : "+D"(dst), "+c"(n) : "a"(v) : "memory");
+		__asm__ volatile("rep stosw"
+				 : "+D"(dst), "+c"(n)
+				 : "a"(v)
+				 : "memory");
 		break;
 	case 4:
-		__asm__ volatile("rep stosl" : "+D"(dst), "+c"(n) : "a"(v) : "memory");
+		__asm__ volatile("rep stosl"
+				 : "+D"(dst), "+c"(n)
+				 : "a"(v)
+				 : "memory");
 		break;
 	default:
-		__asm__ volatile("rep stosq" : "+D"(dst), "+c"(n) : "a"(v) : "memory");
+		__asm__ volatile("rep stosq"
+				 : "+D"(dst), "+c"(n)
+				 : "a"(v)
+				 : "memory");
 	}
 }
 
@@ -242,8 +262,8 @@ run_length(const struct soft_cpu *c, const struct insn *i, unsigned int seg,
 }
 
 /*
- * One chunk of REP MOVS / REP STOS: the number of elements done, 0 when it must be
- * done element by element (or faults: c->exc).
+ * One chunk of REP MOVS / REP STOS: the number of elements done, 0 when it must
+ * be done element by element (or faults: c->exc).
  */
 static uint64_t
 bulk_stos(struct soft_cpu *c, const struct insn *i, uint64_t n)
@@ -289,12 +309,13 @@ bulk_movs(struct soft_cpu *c, const struct insn *i, uint64_t n)
 	return run;
 }
 
-/* --- the instruction -------------------------------------------------------------------- */
+/* --- the instruction
+ * -------------------------------------------------------------------- */
 
 /* One element or chunk; 0: faulted. */
 static inline uint64_t
-str_step(struct soft_cpu *c, const struct insn *i, unsigned int kind,
-    uint64_t n)
+str_step(
+    struct soft_cpu *c, const struct insn *i, unsigned int kind, uint64_t n)
 {
 	uint64_t done = 0;
 
@@ -338,7 +359,8 @@ HANDLER(op_string)
 		if (str_stops(c, i, kind))
 			break;
 		if (unlikely(n > 0) &&
-		    unlikely(__atomic_load_n(c->events, __ATOMIC_RELAXED) != 0 ||
+		    unlikely(
+			__atomic_load_n(c->events, __ATOMIC_RELAXED) != 0 ||
 			c->smc_hit || (c->mode & MODE_ONE)))
 			return; /* restart here */
 	}

@@ -52,7 +52,8 @@ void mem_wrote(struct soft_cpu *c, uint64_t la, unsigned int len);
  * IDT), whatever the CPL and SMAP; size 1 2 4 8; faults are #PF with U clear.
  */
 bool sys_read(struct soft_cpu *c, uint64_t la, unsigned int size); /* mem_val */
-bool sys_write(struct soft_cpu *c, uint64_t la, unsigned int size, uint64_t val);
+bool
+sys_write(struct soft_cpu *c, uint64_t la, unsigned int size, uint64_t val);
 
 /*
  * Translate for `acc` (one of ACC_R, ACC_W, ACC_X) as CPL c->cpl would,
@@ -66,17 +67,19 @@ bool mmu_translate_debug(struct soft_cpu *c, uint64_t la, uint64_t *ret_gpa);
 bool mmu_load_pdptes(struct soft_cpu *c, uint64_t cr3);
 
 /*
- * --- TLB maintenance -----------------------------------------------------------
+ * --- TLB maintenance
+ * -----------------------------------------------------------
  *
  * The flushes bump c->map_gen (the jump cache's tag).  Permissions are cached
  * as judged under CR0.WP, CR4.{PGE,SMEP,SMAP,PSE,PAE} and EFER.NXE: whoever
- * changes one of them, or CR0.PG, calls tlb_flush_all().  A fresh soft_cpu needs
- * one tlb_flush_all() before its first access.
+ * changes one of them, or CR0.PG, calls tlb_flush_all().  A fresh soft_cpu
+ * needs one tlb_flush_all() before its first access.
  */
 
 void tlb_flush_all(struct soft_cpu *c);	      /* global pages too */
 void tlb_flush_nonglobal(struct soft_cpu *c); /* MOV to CR3 */
-void tlb_flush_page(struct soft_cpu *c, uint64_t la); /* INVLPG: any page size */
+void
+tlb_flush_page(struct soft_cpu *c, uint64_t la); /* INVLPG: any page size */
 /*
  * Drop write permission everywhere; another vCPU marked a code page.  No
  * mapping changes, so map_gen stays.
@@ -85,7 +88,8 @@ void tlb_drop_writable(struct soft_cpu *c);
 /* The same for the one page of RAM at `off`, whatever its linear addresses. */
 void tlb_drop_writable_page(struct soft_cpu *c, uint64_t off);
 
-/* --- fast paths ------------------------------------------------------------- */
+/* --- fast paths -------------------------------------------------------------
+ */
 
 #define PAGE_MASK_ (~0xfffull)
 
@@ -128,32 +132,32 @@ tlb_write_ptr(const struct soft_cpu *c, uint64_t la, unsigned int size)
  * In a handler: declare `v` of `type` and load it from linear address la of
  * segment seg, or return with the fault recorded.
  */
-#define LOAD(type, v, c, i, rip, la, segno)                              \
-	type v;                                                          \
-	{                                                                \
-		const void *p_ = tlb_read_ptr((c), (la), sizeof(type));  \
-		if (likely(p_ != NULL)) {                                \
-			v = HOST_LD(type, p_);                           \
-		} else {                                                 \
-			(c)->rip = (rip);                                \
-			(c)->acc_seg = (segno);                          \
-			if (!mem_read_slow((c), (la), sizeof(type)))     \
-				return;                                  \
-			v = (type)(c)->mem_val;                          \
-		}                                                        \
+#define LOAD(type, v, c, i, rip, la, segno)                                    \
+	type v;                                                                \
+	{                                                                      \
+		const void *p_ = tlb_read_ptr((c), (la), sizeof(type));        \
+		if (likely(p_ != NULL)) {                                      \
+			v = HOST_LD(type, p_);                                 \
+		} else {                                                       \
+			(c)->rip = (rip);                                      \
+			(c)->acc_seg = (segno);                                \
+			if (!mem_read_slow((c), (la), sizeof(type)))           \
+				return;                                        \
+			v = (type)(c)->mem_val;                                \
+		}                                                              \
 	}
 
-#define STORE(type, v, c, i, rip, la, segno)                             \
-	do {                                                             \
-		void *p_ = tlb_write_ptr((c), (la), sizeof(type));       \
-		if (likely(p_ != NULL)) {                                \
-			HOST_ST(type, p_, (v));                          \
-		} else {                                                 \
-			(c)->rip = (rip);                                \
-			(c)->acc_seg = (segno);                          \
-			if (!mem_write_slow((c), (la), sizeof(type), (v))) \
-				return;                                  \
-		}                                                        \
+#define STORE(type, v, c, i, rip, la, segno)                                   \
+	do {                                                                   \
+		void *p_ = tlb_write_ptr((c), (la), sizeof(type));             \
+		if (likely(p_ != NULL)) {                                      \
+			HOST_ST(type, p_, (v));                                \
+		} else {                                                       \
+			(c)->rip = (rip);                                      \
+			(c)->acc_seg = (segno);                                \
+			if (!mem_write_slow((c), (la), sizeof(type), (v)))     \
+				return;                                        \
+		}                                                              \
 	} while (0)
 
 /*
@@ -177,13 +181,13 @@ split_unlock(struct soft_cpu *c)
  * After a STORE that may have hit code of the running block: the instruction
  * is complete, leave the block so that the new bytes are decoded.
  */
-#define NEXT_AFTER_STORE(c, i, rip)                    \
-	do {                                           \
-		if (unlikely((c)->smc_hit)) {          \
-			(c)->rip = (rip) + (i)->len;   \
-			return;                        \
-		}                                      \
-		NEXT(c, i, rip);                       \
+#define NEXT_AFTER_STORE(c, i, rip)                                            \
+	do {                                                                   \
+		if (unlikely((c)->smc_hit)) {                                  \
+			(c)->rip = (rip) + (i)->len;                           \
+			return;                                                \
+		}                                                              \
+		NEXT(c, i, rip);                                               \
 	} while (0)
 
 #endif /* ENGINE_SOFT_MMU_H */

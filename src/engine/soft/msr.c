@@ -7,7 +7,7 @@
  * bus (TSC, APIC, x2APIC); what nobody knows leaves vm_run() with
  * VM_EXITCODE_RDMSR / WRMSR.  MTRRs are checked and stored, memory types do not
  * exist.  AMD performance counters and P-states read 0 and ignore writes, as on
- * bhyve (ref 1.11).
+ * bhyve (docs/bhyve.md 1.11).
  * Runs on the vCPU's thread; the bus is called after fpu_park().
  */
 #include "cpu.h"

@@ -29,7 +29,7 @@ exit_with(struct soft_cpu *c, enum vm_exitcode code)
 {
 	c->exit.exitcode = code;
 	c->exit.inst_length = 0;
-	c->exit.rip = c->rip;
+	c->exit.rip = c->exit_next_rip = c->rip;
 	c->leave = LEAVE_EXIT;
 }
 

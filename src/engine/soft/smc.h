@@ -2,11 +2,11 @@
 /*
  * smc.h - self- and cross-modifying code.
  *
- * Blocks are cached per vCPU, keyed by guest-physical address.  For each page of
- * RAM the machine keeps a generation; a block records the generation it was
+ * Blocks are cached per vCPU, keyed by guest-physical address.  For each page
+ * of RAM the machine keeps a generation; a block records the generation it was
  * decoded under and is dead when the page's has moved on.  A page that holds
- * decoded code is never in any TLB's write tags, so that stores to it come to the
- * slow path, which bumps the generation if the store hits a 64-byte granule
+ * decoded code is never in any TLB's write tags, so that stores to it come to
+ * the slow path, which bumps the generation if the store hits a 64-byte granule
  * that was decoded.
  *
  * The race: a page becomes a code page while another vCPU still has a write
@@ -48,7 +48,8 @@ bool smc_is_code(const struct soft_vm *vm, uint64_t off);
  * Bytes [off, off+len) changed.  c: the storing vCPU (its smc_hit is set when
  * decoded code was hit), or NULL for a device.  May cross pages.
  */
-void smc_wrote(struct soft_vm *vm, struct soft_cpu *c, uint64_t off, size_t len);
+void
+smc_wrote(struct soft_vm *vm, struct soft_cpu *c, uint64_t off, size_t len);
 
 /*
  * A vCPU enters or leaves guest code (vm_run, HLT, bus calls that may take

@@ -26,8 +26,7 @@
 enum page_kind { RW, RO, HOLE };
 extern const enum page_kind fuzz_data_kind[NDATA];
 
-/* --- a test
- * ------------------------------------------------------------------- */
+/* --- a test ---------------------------------------------------------- */
 
 enum fuzz_mode {
 	FUZZ_64,
@@ -53,6 +52,8 @@ struct outcome {
 	uint64_t cr2;
 };
 
+#define VECTOR_LOST 31u /* a sequence that did not end: not compared */
+
 struct test_insn {
 	unsigned int off; /* into bytes */
 	uint32_t undef;	  /* flags not defined when it begins */
@@ -68,10 +69,11 @@ struct test {
 	uint32_t undef; /* flags not defined at the end */
 	struct test_insn insn[TEST_INSNS];
 	struct state s;
-	struct { /* 16-bit selectors put into memory before the test */
+	struct { /* selectors and offsets put into memory before the test */
 		uint64_t va;
-		uint16_t val;
-	} poke[2];
+		uint32_t val;
+		unsigned int size;
+	} poke[4];
 	unsigned int npokes;
 };
 
@@ -88,8 +90,7 @@ extern struct fuzz fuzz;
 /* The flags that are compared. */
 #define FLAGS_CMP (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF | FL_DF)
 
-/* --- random numbers (fuzz_random.c)
- * --------------------------------------------- */
+/* --- random numbers (fuzz_random.c) ---------------------------------- */
 
 uint64_t rnd(void);
 unsigned int below(unsigned int n);
@@ -101,8 +102,7 @@ void rnd_state(struct test *t);
 /* The data pages: integers, floating-point values. */
 void rnd_data(void);
 
-/* --- segments (fuzz_seg.c)
- * -------------------------------------------------------- */
+/* --- segments (fuzz_seg.c) ------------------------------------------- */
 
 /* 0, or -1 when the host refuses LDTs. */
 int seg_native_init(void);
@@ -119,8 +119,7 @@ const uint64_t *seg_gdt_image(void);
 /* The LDT as bytes for the guest. */
 unsigned int seg_ldt_image(const uint8_t **ret);
 
-/* --- choosing instructions
- * ------------------------------------------------------------ */
+/* --- choosing instructions ------------------------------------------- */
 
 /* fuzz_filter.c: decode one at bytes, false when it cannot be compared. */
 bool filter_decode(const struct test *t, const uint8_t *bytes,
@@ -144,18 +143,26 @@ void aim_stack(struct test *t);
 void rnd_rip(struct test *t);
 /* A place in the arena: mostly inside, sometimes at an edge, rarely outside. */
 uint64_t rnd_place(void);
+/* Set a register as wide as `as` is. */
+void set_gpr(struct test *t, int r, ZydisRegister as, uint64_t v);
+struct soft_seg
+operand_segment(const struct test *t, const ZydisDecodedOperand *op);
 /* Number of a general register of any size above a byte, or -1. */
 int gpr_index(ZydisRegister r);
 /* Decode given bytes into t; false when something cannot be tested. */
 bool parse_test(struct test *t);
 
+/* fuzz_sel.c: what loads selectors or asks about them. */
+bool selectors_used(const struct test_insn *in);
+void selectors_aim_registers(struct test *t, const struct test_insn *in);
+void selectors_aim_memory(struct test *t, const struct test_insn *in);
+void selectors_aim_immediate(struct test *t, struct test_insn *in);
+
 /* fuzz_seq.c */
 void make_sequence(struct test *t); /* the code */
 void aim_sequence(struct test *t);  /* the state */
 
-/* --- running
- * ----------------------------------------------------------------------------
- */
+/* --- running --------------------------------------------------------- */
 
 void native_init(void);
 void native_run(const struct test *t, struct outcome *o);
@@ -166,8 +173,7 @@ void engine_run(const struct test *t, struct outcome *o);
 void engine_prepare(const struct test *t);
 const uint8_t *engine_data(void);
 
-/* --- comparing (fuzz_compare.c)
- * ------------------------------------------------------------ */
+/* --- comparing (fuzz_compare.c) -------------------------------------- */
 
 /* Number of differences. */
 int compare(const struct test *t, struct outcome *native,

@@ -31,8 +31,7 @@
 static struct soft_cpu *cpu;
 static uint8_t *guest_data, *guest_code;
 
-/* --- making the guest
- * ----------------------------------------------------------- */
+/* --- making the guest ------------------------------------------------ */
 
 static void
 put_entry(struct vmctx *ctx, uint64_t gpa, uint64_t val)
@@ -145,8 +144,7 @@ engine_data(void)
 	return guest_data;
 }
 
-/* --- one test
- * -------------------------------------------------------------------- */
+/* --- one test -------------------------------------------------------- */
 
 void
 engine_prepare(const struct test *t)
@@ -157,8 +155,8 @@ engine_prepare(const struct test *t)
 	off = (uint32_t)off - CODE_VA;
 	memcpy(guest_data, fuzz.data, DATA_SIZE);
 	for (k = 0; k < t->npokes; k++)
-		memcpy(
-		    guest_data + (t->poke[k].va - DATA_VA), &t->poke[k].val, 2);
+		memcpy(guest_data + (t->poke[k].va - DATA_VA), &t->poke[k].val,
+		    t->poke[k].size);
 	if (memcmp(guest_code + off, t->bytes, t->len) != 0) {
 		memcpy(guest_code + off, t->bytes, t->len);
 		vm_mem_written(cpu->ctx, CODE_GPA + off, t->len);

@@ -39,8 +39,7 @@ table_for(const struct test *t)
 	return &forms[fuzz.mode == FUZZ_16 && !seg_code32(t)];
 }
 
-/* --- collecting
- * ------------------------------------------------------------------- */
+/* --- collecting ------------------------------------------------------ */
 
 /* f->bytes is one candidate, ModRM included. */
 static void
@@ -193,8 +192,7 @@ forms_mnemonics(void)
 	return forms[fuzz.mode == FUZZ_16].nmnemonics;
 }
 
-/* --- using
- * -------------------------------------------------------------------------- */
+/* --- using ----------------------------------------------------------- */
 
 static void
 random_prefixes(uint8_t *bytes, unsigned int *n)

@@ -87,8 +87,7 @@ make_insn(struct test *t, unsigned int off, struct test_insn *ret)
 	return filter_decode(t, bytes, TEST_BYTES - off, ret);
 }
 
-/* --- aiming
- * ---------------------------------------------------------------------- */
+/* --- aiming ---------------------------------------------------------- */
 
 int
 gpr_index(ZydisRegister r)
@@ -133,7 +132,7 @@ rnd_offset(const struct soft_seg *s)
 	return (uint32_t)(rnd_place() - s->base);
 }
 
-static void
+void
 set_gpr(struct test *t, int r, ZydisRegister as, uint64_t v)
 {
 	if (as >= ZYDIS_REGISTER_AX && as <= ZYDIS_REGISTER_R15W)
@@ -141,7 +140,7 @@ set_gpr(struct test *t, int r, ZydisRegister as, uint64_t v)
 	t->s.gpr[r] = fuzz.mode == FUZZ_64 ? v : (uint32_t)v;
 }
 
-static struct soft_seg
+struct soft_seg
 operand_segment(const struct test *t, const ZydisDecodedOperand *op)
 {
 	if (op->mem.segment >= ZYDIS_REGISTER_ES &&
@@ -205,103 +204,19 @@ aim_bits(struct test *t)
 					  : (uint32_t)(int16_t)rnd();
 }
 
-/* Where in the data pages an operand's selector is, when it is there. */
-static bool
-selector_place(const struct test *t, const struct test_insn *in,
-    const ZydisDecodedOperand *op, uint64_t *ret_va)
-{
-	int base = gpr_index(op->mem.base), index = gpr_index(op->mem.index);
-	uint64_t off =
-	    op->mem.disp.has_displacement ? (uint64_t)op->mem.disp.value : 0;
-
-	if (base >= 0)
-		off += t->s.gpr[base];
-	if (index >= 0)
-		off += t->s.gpr[index] * op->mem.scale;
-	if (in->zi.address_width == 16)
-		off = (uint16_t)off;
-	if (op->size > 16) /* a far pointer: after the offset */
-		off += op->size / 8u - 2;
-	*ret_va = (uint32_t)(operand_segment(t, op).base + off);
-	return *ret_va >= DATA_VA && *ret_va + 2 <= DATA_VA + 2 * PAGE;
-}
-
-/* Selectors that are worth loading. */
-static void
-aim_selector_registers(struct test *t, const struct test_insn *in)
-{
-	unsigned int k;
-	int r;
-
-	for (k = 0; k < in->zi.operand_count; k++) {
-		const ZydisDecodedOperand *op = &in->ops[k];
-
-		r = op->type == ZYDIS_OPERAND_TYPE_REGISTER
-			? gpr_index(op->reg.value)
-			: -1;
-		if (r >= 0 && r != R_RSP)
-			set_gpr(t, r, op->reg.value, rnd_selector());
-	}
-}
-
-static void
-aim_selector_memory(struct test *t, const struct test_insn *in)
-{
-	unsigned int k;
-	uint64_t va;
-
-	for (k = 0; k < in->zi.operand_count; k++) {
-		const ZydisDecodedOperand *op = &in->ops[k];
-
-		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY &&
-		    op->mem.type == ZYDIS_MEMOP_TYPE_MEM &&
-		    t->npokes < ARRAY_LEN(t->poke) &&
-		    selector_place(t, in, op, &va)) {
-			t->poke[t->npokes].va = va;
-			t->poke[t->npokes++].val = rnd_selector();
-		}
-	}
-}
-
-static bool
-uses_selectors(const struct test_insn *in)
-{
-	unsigned int k;
-
-	switch (in->zi.mnemonic) {
-	case ZYDIS_MNEMONIC_LAR:
-	case ZYDIS_MNEMONIC_LSL:
-	case ZYDIS_MNEMONIC_VERR:
-	case ZYDIS_MNEMONIC_VERW:
-	case ZYDIS_MNEMONIC_LDS:
-	case ZYDIS_MNEMONIC_LES:
-	case ZYDIS_MNEMONIC_LGS:
-		return true;
-	default:
-		break;
-	}
-	for (k = 0; k < in->zi.operand_count_visible; k++)
-		if (in->ops[k].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		    (in->ops[k].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) &&
-		    ZydisRegisterGetClass(in->ops[k].reg.value) ==
-			ZYDIS_REGCLASS_SEGMENT)
-			return true;
-	return false;
-}
-
 void
 aim(struct test *t, const struct test_insn *in)
 {
-	bool selectors = fuzz.mode == FUZZ_16 && uses_selectors(in);
+	bool selectors = fuzz.mode == FUZZ_16 && selectors_used(in);
 	unsigned int k;
 
 	if (selectors)
-		aim_selector_registers(t, in);
+		selectors_aim_registers(t, in);
 	for (k = 0; k < in->zi.operand_count; k++)
 		if (in->ops[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
 			aim_operand(t, in, &in->ops[k]);
 	if (selectors)
-		aim_selector_memory(t, in);
+		selectors_aim_memory(t, in);
 	if (in->zi.mnemonic >= ZYDIS_MNEMONIC_BT &&
 	    in->zi.mnemonic <= ZYDIS_MNEMONIC_BTS && below(4) != 0)
 		aim_bits(t);
@@ -321,8 +236,7 @@ aim_stack(struct test *t)
 	t->s.gpr[R_RSP] = fuzz.mode == FUZZ_64 ? sp : (uint32_t)sp;
 }
 
-/* --- whole tests
- * ------------------------------------------------------------------ */
+/* --- whole tests ----------------------------------------------------- */
 
 void
 rnd_rip(struct test *t)
@@ -349,6 +263,8 @@ make_single(struct test *t)
 	t->n = 1;
 	while (!make_insn(t, 0, &t->insn[0]))
 		;
+	if (fuzz.mode == FUZZ_16)
+		selectors_aim_immediate(t, &t->insn[0]);
 	t->len = t->insn[0].zi.length;
 	t->undef = 0;
 	if (t->insn[0].zi.cpu_flags != NULL)

@@ -17,16 +17,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
-#define NO_ASAN	 __attribute__((no_sanitize("address", "thread")))
+#define NO_ASAN	       __attribute__((no_sanitize("address", "thread")))
 
-#define FRAME_FP 1024u /* offset of the XSAVE image in the frame */
-#define FP_MAX	 (16u << 10)
+#define FRAME_FP       1024u /* offset of the XSAVE image in the frame */
+#define WATCHDOG_TICKS 2u
+#define FP_MAX	       (16u << 10)
 
 static struct {
 	volatile bool capture, running;
+	volatile unsigned int ticks; /* of the watchdog, in this test */
 	struct outcome *out;
 	size_t uc_len;
 	_Alignas(64) uint8_t frame[FRAME_FP + FP_MAX];
@@ -164,6 +167,18 @@ store_outcome(const ucontext_t *uc, struct outcome *o)
 	o->cr2 = (uint64_t)g[REG_CR2];
 }
 
+/* A sequence that does not end is given up; called each second. */
+NO_ASAN static void
+on_alarm(const ucontext_t *uc)
+{
+	if (!nat.running || nat.ticks++ < WATCHDOG_TICKS)
+		return;
+	store_outcome(uc, nat.out);
+	nat.out->vector = VECTOR_LOST;
+	nat.running = false;
+	native_leave();
+}
+
 /* Never returns from the end of a test: its frame on the signal stack is
  * dropped. */
 NO_ASAN static void
@@ -171,6 +186,10 @@ on_signal(int sig, siginfo_t *si, void *arg)
 {
 	const ucontext_t *uc = arg;
 
+	if (sig == SIGALRM) {
+		on_alarm(uc);
+		return;
+	}
 	if (nat.running) {
 		store_outcome(uc, nat.out);
 		nat.running = false;
@@ -199,6 +218,7 @@ native_run(const struct test *t, struct outcome *o)
 	load_test(t);
 	memset(o, 0, sizeof(*o));
 	nat.out = o;
+	nat.ticks = 0;
 	nat.running = true;
 	native_enter(nat.frame, sels);
 }
@@ -215,14 +235,16 @@ native_prepare(const struct test *t)
 			    fuzz.data + k * PAGE, PAGE);
 	memcpy((void *)(uint64_t)(uint32_t)code, t->bytes, t->len);
 	for (k = 0; k < t->npokes; k++)
-		memcpy((void *)t->poke[k].va, &t->poke[k].val, 2);
+		memcpy((void *)t->poke[k].va, &t->poke[k].val, t->poke[k].size);
 }
 
 /* The engine's handlers are there already: they get what is theirs. */
 static void
 catch_signals(void)
 {
-	static const int sigs[] = { SIGTRAP, SIGSEGV, SIGILL, SIGFPE, SIGBUS };
+	static const int sigs[] = { SIGTRAP, SIGSEGV, SIGILL, SIGFPE, SIGBUS,
+		SIGALRM };
+	const struct itimerval tick = { { 1, 0 }, { 1, 0 } };
 	struct sigaction sa = { .sa_sigaction = on_signal,
 		.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 	stack_t ss = { .ss_size = 1 << 17 };
@@ -234,6 +256,7 @@ catch_signals(void)
 		sigaction(sigs[k], &sa, &engine_act[sigs[k]]);
 	nat.capture = true;
 	__asm__ volatile("int3" ::: "memory");
+	setitimer(ITIMER_REAL, &tick, NULL);
 }
 
 static void

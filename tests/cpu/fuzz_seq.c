@@ -18,8 +18,7 @@
 	    1u << R_R12)
 #define SMALL (1u << R_RCX | 1u << R_R9) /* indices and counts */
 
-/* --- which instructions
- * -------------------------------------------------------------- */
+/* --- which instructions ---------------------------------------------- */
 
 static int
 gpr_of_any(ZydisRegister r)
@@ -28,13 +27,12 @@ gpr_of_any(ZydisRegister r)
 	    ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r));
 }
 
+/* Changes a general register of `set`; pushes and pops may move RSP. */
 static bool
-keeps_pointers(const struct test_insn *in)
+writes(const struct test_insn *in, unsigned int set)
 {
 	unsigned int k;
 
-	if (in->zi.meta.category == ZYDIS_CATEGORY_STRINGOP)
-		return true;
 	for (k = 0; k < in->zi.operand_count; k++) {
 		const ZydisDecodedOperand *op = &in->ops[k];
 		int r = op->type == ZYDIS_OPERAND_TYPE_REGISTER
@@ -43,14 +41,20 @@ keeps_pointers(const struct test_insn *in)
 
 		if (r < 0 || !(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
 			continue;
-		/* Pushes and pops move RSP. */
 		if (op->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
 		    r == R_RSP)
 			continue;
-		if ((POINTERS | SMALL) & 1u << r)
-			return false;
+		if (set & 1u << r)
+			return true;
 	}
-	return true;
+	return false;
+}
+
+static bool
+keeps_pointers(const struct test_insn *in)
+{
+	return in->zi.meta.category == ZYDIS_CATEGORY_STRINGOP ||
+	       !writes(in, POINTERS | SMALL);
 }
 
 static bool
@@ -126,8 +130,7 @@ undef_after(const struct test_insn *in, uint32_t undef, bool branched)
 	return undef | (uint32_t)f->undefined;
 }
 
-/* --- self-modification
- * ------------------------------------------------------------------ */
+/* --- self-modification ----------------------------------------------- */
 
 #define SMC_STORE_LEN 8u
 
@@ -185,9 +188,7 @@ modify_later(struct test *t, unsigned int store)
 		put_smc_store(t, t->insn[store].off, t->s.rip + at, val);
 }
 
-/* --- branches
- * ----------------------------------------------------------------------------
- */
+/* --- branches -------------------------------------------------------- */
 
 static unsigned int
 offset_of(const struct test *t, unsigned int k)
@@ -211,9 +212,33 @@ set_target(struct test *t, unsigned int k)
 	(void)filter_decode(t, t->bytes + in->off, TEST_BYTES - in->off, in);
 }
 
-/* --- the whole
- * -----------------------------------------------------------------------------
+/*
+ * Close with LOOP to an earlier instruction, when nothing between changes the
+ * count and no flag is undefined the second time round.
  */
+static void
+add_loop(struct test *t, uint32_t undef)
+{
+	struct test_insn *in = &t->insn[t->n];
+	unsigned int k, to = below(t->n);
+	int dist;
+
+	for (k = to; k < t->n; k++)
+		if (is_branch(&t->insn[k]) || writes(&t->insn[k], 1u << R_RCX))
+			return;
+	dist = (int)t->insn[to].off - (int)(t->len + 2);
+	if (undef != 0 || t->n == TEST_INSNS || dist < -128)
+		return;
+	t->bytes[t->len] = 0xe2;
+	t->bytes[t->len + 1] = (uint8_t)dist;
+	in->off = t->len;
+	in->undef = undef;
+	(void)filter_decode(t, t->bytes + t->len, 2, in);
+	t->len += 2;
+	t->n++;
+}
+
+/* --- the whole ------------------------------------------------------- */
 
 void
 aim_sequence(struct test *t)
@@ -228,7 +253,7 @@ aim_sequence(struct test *t)
 			    base + 0x200 + below(0xb80) +
 			    (fuzz.mode != FUZZ_16 && below(4) == 0 ? 0x980 : 0);
 		else if (SMALL & 1u << k)
-			t->s.gpr[k] = below(12);
+			t->s.gpr[k] = 1 + below(12);
 		if (fuzz.mode != FUZZ_64 && k >= 8)
 			t->s.gpr[k] = 0;
 	}
@@ -266,10 +291,12 @@ make_sequence(struct test *t)
 		undef = undef_after(in, undef, branched);
 		t->len += in->zi.length;
 	}
+	if (below(4) == 0)
+		add_loop(t, undef);
 	t->undef = undef;
 	memset(t->bytes + t->len, 0xcc, TEST_BYTES - t->len);
 	t->len++;
-	for (k = 0; k < n; k++)
+	for (k = 0; k < n; k++) /* not the closing LOOP */
 		if (is_branch(&t->insn[k]))
 			set_target(t, k);
 	if (store < n)

@@ -1183,7 +1183,9 @@ static const struct ea_case ea_cases[] = {
 	    EXC_GP },
 	{ "conforming code is no expand-down", MODE_PE, SEG_CS, 0xfff, 0x9f, 0,
 	    4, ACC_R, -1 },
-	{ "4g wraps", MODE_PE, SEG_DS, FLATLIM, RW, 0xfffffffe, 4, ACC_W, -1 },
+	/* The manuals leave it open; the AMD host faults. */
+	{ "past 4g", MODE_PE, SEG_DS, FLATLIM, RW, 0xfffffffe, 4, ACC_W,
+	    EXC_GP },
 	{ "real ok", 0, SEG_DS, 0xffff, RW, 0xfffe, 2, ACC_W, -1 },
 	{ "real over", 0, SEG_DS, 0xffff, RW, 0xffff, 2, ACC_W, EXC_GP },
 	{ "real over ss", 0, SEG_SS, 0xffff, RW, 0xffff, 2, ACC_W, EXC_SS },

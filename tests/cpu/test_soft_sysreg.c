@@ -1073,7 +1073,7 @@ test_reset_state(void **state)
 	assert_int_equal(d.base, 0xffff0000);
 	assert_int_equal(d.limit, 0xffff);
 	assert_int_equal(d.access, 0x93);
-	assert_int_equal(c->mode & ~MODE_LEGACY_SEGS, 0);
+	assert_int_equal(c->mode & ~(MODE_LEGACY_SEGS | MODE_CSLIMIT), 0);
 }
 
 /* bhyveload's 64-bit state, in two orders. */

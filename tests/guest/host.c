@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * guest_run - runs the pairs of one group: a PC with all chips and the host's real
- * clock, the payload as its kernel.
+ * guest_run - runs the pairs of one group: a PC with all chips and the host's
+ *real clock, the payload as its kernel.
  *
  *	guest_run [-E engine] [-p pair] group payload-directory
  *
@@ -28,8 +28,8 @@
 #include <vmm/pci.h>
 #include <vmm/vcpu.h>
 
-#define RAM_BYTES   (64ull << 20)
-#define STATUS_SKIP 77
+#define RAM_BYTES    (64ull << 20)
+#define STATUS_SKIP  77
 #define PAIR_SECONDS 60 /* one pair that hangs ends the program */
 
 static const struct pair_group *const group_table[] = {
@@ -64,7 +64,8 @@ host_die(const char *fmt, ...)
 	exit(1);
 }
 
-/* --- results --------------------------------------------------------------------- */
+/* --- results
+ * --------------------------------------------------------------------- */
 
 static void
 tap(struct guest *g, enum guest_status st, const char *name, const char *why)
@@ -94,8 +95,8 @@ host_result(struct guest *g, bool ok, const char *name, const char *fmt, ...)
 void
 host_check_eq(struct guest *g, const char *name, uint64_t got, uint64_t want)
 {
-	host_result(g, got == want, name, "%#lx, not %#lx",
-	    (unsigned long)got, (unsigned long)want);
+	host_result(g, got == want, name, "%#lx, not %#lx", (unsigned long)got,
+	    (unsigned long)want);
 }
 
 uint64_t
@@ -161,7 +162,8 @@ on_param(struct vcpu *vcpu, bool in, uint16_t port, unsigned int bytes,
 	return 0;
 }
 
-/* --- the machine ------------------------------------------------------------------- */
+/* --- the machine
+ * ------------------------------------------------------------------- */
 
 static const struct vm_engine_ops *
 find_engine(const char *name)
@@ -207,8 +209,8 @@ make_pci(struct guest *g, struct conf *conf)
 		err = pci_dev_create(bus, pci_dev_find("hostbridge"), conf, 0,
 		    0, 0, why, sizeof(why));
 	if (err == 0)
-		err = pci_dev_create(bus, pci_dev_find("lpc"), conf, 0, 31, 0,
-		    why, sizeof(why));
+		err = pci_dev_create(
+		    bus, pci_dev_find("lpc"), conf, 0, 31, 0, why, sizeof(why));
 	return err;
 }
 
@@ -216,10 +218,18 @@ static void
 make_ports(struct guest *g)
 {
 	const struct pio_range ports[] = {
-		{ .name = "report", .port = GUEST_PORT_REPORT, .len = 4,
-		    .fn = on_report, .arg = g, .lock = &g->lock },
-		{ .name = "param", .port = GUEST_PORT_PARAM, .len = 4,
-		    .fn = on_param, .arg = g, .lock = &g->lock },
+		{ .name = "report",
+		    .port = GUEST_PORT_REPORT,
+		    .len = 4,
+		    .fn = on_report,
+		    .arg = g,
+		    .lock = &g->lock },
+		{ .name = "param",
+		    .port = GUEST_PORT_PARAM,
+		    .len = 4,
+		    .fn = on_param,
+		    .arg = g,
+		    .lock = &g->lock },
 	};
 
 	if (bus_pio_register(g->ctx, &ports[0]) != 0 ||
@@ -247,8 +257,7 @@ make_machine(struct guest *g, const struct vm_engine_ops *engine,
 		host_die("cannot make the PC");
 	make_ports(g);
 	g->param[GUEST_PARAM_NCPUS] = n;
-	g->param[GUEST_PARAM_TSC_KHZ] =
-	    (uint32_t)(vm_tsc_hz(g->ctx) / 1000);
+	g->param[GUEST_PARAM_TSC_KHZ] = (uint32_t)(vm_tsc_hz(g->ctx) / 1000);
 	g->param[GUEST_PARAM_OWN] = g->pair->param;
 	if (g->pair->setup != NULL)
 		g->pair->setup(g);
@@ -258,15 +267,17 @@ make_machine(struct guest *g, const struct vm_engine_ops *engine,
 		host_die("%s", why);
 }
 
-/* --- running ------------------------------------------------------------------------ */
+/* --- running
+ * ------------------------------------------------------------------------ */
 
 static void
 check_end(struct guest *g)
 {
 	const struct pair *p = g->pair;
-	enum vm_suspend_how want = p->aborts ? VM_SUSPEND_NONE :
-	    p->end != VM_SUSPEND_NONE	     ? p->end :
-					       VM_SUSPEND_POWEROFF;
+	enum vm_suspend_how want = p->aborts ? VM_SUSPEND_NONE
+				   : p->end != VM_SUSPEND_NONE
+				       ? p->end
+				       : VM_SUSPEND_POWEROFF;
 
 	if (p->end == VM_SUSPEND_NONE && !p->aborts && p->run == NULL)
 		host_result(g, g->ended, "came to its end",
@@ -276,8 +287,8 @@ check_end(struct guest *g)
 }
 
 static void
-run_pair(const struct pair *p, const struct vm_engine_ops *engine,
-    const char *dir)
+run_pair(
+    const struct pair *p, const struct vm_engine_ops *engine, const char *dir)
 {
 	struct vm_run_opts opts = VM_RUN_OPTS_DEFAULT;
 	struct conf *conf = conf_create();
@@ -306,7 +317,8 @@ run_pair(const struct pair *p, const struct vm_engine_ops *engine,
 static void
 on_alarm(int sig)
 {
-	static const char text[] = "Bail out! a pair does not come to its end\n";
+	static const char text[] =
+	    "Bail out! a pair does not come to its end\n";
 
 	(void)!write(STDOUT_FILENO, text, sizeof(text) - 1);
 	_exit(1);

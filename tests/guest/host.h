@@ -2,10 +2,11 @@
 /*
  * host.h - the host's half of the guest suite.
  *
- * A pair is a payload (payload/NAME.c) and what the host must set up, answer and
- * check for it.  Most need nothing special and are one line of a table; the pairs
- * of one group share a test of `meson test` and, usually, a payload.  Output is
- * TAP and has no measured numbers in it, so that it is the same on every engine.
+ * A pair is a payload (payload/NAME.c) and what the host must set up, answer
+ * and check for it.  Most need nothing special and are one line of a table; the
+ * pairs of one group share a test of `meson test` and, usually, a payload.
+ * Output is TAP and has no measured numbers in it, so that it is the same on
+ * every engine.
  */
 #ifndef TESTS_GUEST_HOST_H
 #define TESTS_GUEST_HOST_H
@@ -66,14 +67,13 @@ struct guest {
 };
 
 /* One TAP line, "pair: name"; fmt explains a failure. */
-void host_result(struct guest *, bool ok, const char *name, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-#define HOST_CHECK(g, cond) host_result((g), (cond), #cond, "false")
-void host_check_eq(
-    struct guest *, const char *name, uint64_t got, uint64_t want);
+void host_result(struct guest *, bool ok, const char *name, const char *fmt,
+    ...) __attribute__((format(printf, 4, 5)));
+void
+host_check_eq(struct guest *, const char *name, uint64_t got, uint64_t want);
 /* Sum of a counter over all vCPUs; enum vm_stat. */
 uint64_t host_stat(struct guest *, int stat);
-void host_die(const char *fmt, ...)
-    __attribute__((noreturn, format(printf, 1, 2)));
+void
+host_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 #endif /* TESTS_GUEST_HOST_H */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * pairs_exits.c - each reason for which vm_run() comes back, seen from the host:
- * through the run loop's counters, and by a loop of our own.
+ * pairs_exits.c - each reason for which vm_run() comes back, seen from the
+ * host: through the run loop's counters, and by a loop of our own.
  */
 #include "host.h"
 
@@ -55,8 +55,8 @@ exits_call(struct guest *g, uint64_t which, uint64_t arg)
 	switch (which) {
 	case CALL_MTRAP_ON:
 	case CALL_MTRAP_OFF:
-		if (vm_set_capability(vcpu, VM_CAP_MTRAP_EXIT,
-			which == CALL_MTRAP_ON) != 0)
+		if (vm_set_capability(
+			vcpu, VM_CAP_MTRAP_EXIT, which == CALL_MTRAP_ON) != 0)
 			host_die("MTRAP: %s", strerror(errno));
 		break;
 	case CALL_NMI:
@@ -69,7 +69,8 @@ exits_call(struct guest *g, uint64_t which, uint64_t arg)
 	return 0;
 }
 
-/* --- a loop of our own ------------------------------------------------------------- */
+/* --- a loop of our own
+ * ------------------------------------------------------------- */
 
 static void
 set(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t val)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * pairs_io.c - a device that records every access to its ports and its MMIO, and
- * reads as bytes 0x80 + offset.
+ * pairs_io.c - a device that records every access to its ports and its MMIO,
+ * and reads as bytes 0x80 + offset.
  */
 #include "host.h"
 
@@ -23,7 +23,8 @@ record(bool write, unsigned int bytes, uint64_t off, uint64_t val)
 {
 	if (io_count < ARRAY_LEN(io_log))
 		io_log[io_count] = (uint64_t)write << 63 |
-		    (uint64_t)bytes << 56 | off << 40 | (val & 0xffffffff);
+				   (uint64_t)bytes << 56 | off << 40 |
+				   (val & 0xffffffff);
 	io_count++;
 }
 
@@ -64,10 +65,9 @@ io_setup(struct guest *g)
 		.port = IO_PORT,
 		.len = IO_NPORT,
 		.fn = io_port };
-	const struct mmio_range mmio = { .name = "io test",
-		.base = IO_GPA,
-		.len = IO_LEN,
-		.fn = io_mmio };
+	const struct mmio_range mmio = {
+		.name = "io test", .base = IO_GPA, .len = IO_LEN, .fn = io_mmio
+	};
 
 	io_count = 0;
 	if (bus_pio_register(g->ctx, &ports) != 0 ||

@@ -39,7 +39,10 @@ irq_call(struct guest *g, uint64_t which, uint64_t arg)
 }
 
 static const struct pair irq_pairs[] = {
-	{ .name = "irq", .payload = "irq", .setup = irq_setup, .call = irq_call },
+	{ .name = "irq",
+	    .payload = "irq",
+	    .setup = irq_setup,
+	    .call = irq_call },
 };
 const struct pair_group irq_group = {
 	.name = "irq",

@@ -6,12 +6,12 @@
 
 #include "host.h"
 
-#define GROUP(id, ...)                                        \
-	static const struct pair id##_pairs[] = { __VA_ARGS__ }; \
-	const struct pair_group id##_group = {                \
-		.name = #id,                                  \
-		.pairs = id##_pairs,                          \
-		.npairs = ARRAY_LEN(id##_pairs),              \
+#define GROUP(id, ...)                                                         \
+	static const struct pair id##_pairs[] = { __VA_ARGS__ };               \
+	const struct pair_group id##_group = {                                 \
+		.name = #id,                                                   \
+		.pairs = id##_pairs,                                           \
+		.npairs = ARRAY_LEN(id##_pairs),                               \
 	}
 
 GROUP(cpu, { .name = "cpu", .payload = "cpu" });

@@ -8,7 +8,15 @@
 #include <util/util.h>
 
 /* As payload/platform.c numbers them. */
-enum end { END_TESTS, END_CF9, END_KBD, END_PORT92, END_S5, END_TRIPLE, END_HALT };
+enum end {
+	END_TESTS,
+	END_CF9,
+	END_KBD,
+	END_PORT92,
+	END_S5,
+	END_TRIPLE,
+	END_HALT
+};
 
 static uint64_t
 platform_call(struct guest *g, uint64_t which, uint64_t arg)
@@ -16,10 +24,10 @@ platform_call(struct guest *g, uint64_t which, uint64_t arg)
 	return acpi_pm_power_button(g->pm);
 }
 
-#define ENDS(what, how)                                  \
-	{                                                \
-		.name = #what, .payload = "platform",    \
-		.param = what, .end = VM_SUSPEND_##how,  \
+#define ENDS(what, how)                                                        \
+	{                                                                      \
+		.name = #what, .payload = "platform", .param = what,           \
+		.end = VM_SUSPEND_##how,                                       \
 	}
 
 static const struct pair platform_pairs[] = {

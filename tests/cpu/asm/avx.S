@@ -11,7 +11,8 @@
 	.section .rodata
 	.balign 32
 fvals:	.single	0.0, 1.0, -1.5, 3.1415926, 1e30, -1e-30, 123456.7, 0.1
-	.long	0x7f800000, 0xff800000, 0x7fc00000, 1, 0x80000000, 0x7f7fffff, 0x00800000, 0x3f800001
+	.long	0x7f800000, 0xff800000, 0x7fc00000, 1, 0x80000000, 0x7f7fffff, 0x00800000
+	.long	0x3f800001
 	.single	2.0, -3.0, 0.5, 7.0, 1.0, 1.0, 4.0, 5.0
 ivals:	.quad	0x0123456789abcdef, 0xfedcba9876543210, 0x7f80ff0001fe8081, 0x8000800080008000
 	.quad	0, 0xffffffffffffffff, 0x7fff7fff7fff7fff, 0x0001000100010001
@@ -90,13 +91,16 @@ MAIN
 	vptest	%ymm15, %ymm15
 	OK_IF(e)
 
-	.irp	insn, vaddps, vsubps, vmulps, vdivps, vminps, vmaxps, vaddpd, vmulpd, vdivpd, vaddsubps, vhaddpd
+	.irp	insn, vaddps, vsubps, vmulps, vdivps, vminps, vmaxps, vaddpd, vmulpd, vdivpd, \
+	    vaddsubps, vhaddpd
 	PAIRS	fvals, F3, \insn
 	.endr
-	.irp	insn, vfmadd132ps, vfmadd213ps, vfmadd231ps, vfmsub213pd, vfnmadd231pd, vfnmsub132ps, vfmaddsub213ps, vfmsubadd231pd
+	.irp	insn, vfmadd132ps, vfmadd213ps, vfmadd231ps, vfmsub213pd, vfnmadd231pd, \
+	    vfnmsub132ps, vfmaddsub213ps, vfmsubadd231pd
 	PAIRS	fvals, F3, \insn
 	.endr
-	.irp	insn, vaddss, vmulsd, vdivss, vfmadd213ss, vfnmadd231sd, vmovss, vunpcklps, vsqrtsd, vcvtss2sd
+	.irp	insn, vaddss, vmulsd, vdivss, vfmadd213ss, vfnmadd231sd, vmovss, vunpcklps, \
+	    vsqrtsd, vcvtss2sd
 	PAIRS	fvals, X3, \insn
 	.endr
 	PAIRS	fvals, X3, vroundsd $3,
@@ -113,7 +117,8 @@ MAIN
 	.irp	insn, vandps, vandnps, vorpd, vxorps, vunpckhps, vunpcklpd, vpermilps
 	PAIRS	fvals, Y3, \insn
 	.endr
-	.irp	insn, vpaddb, vpsubusw, vpmulld, vpmuludq, vpmaddwd, vpsadbw, vpshufb, vpackuswb, vpunpckhdq, vpcmpgtq, vpmaxud, vpsignw, vphaddd
+	.irp	insn, vpaddb, vpsubusw, vpmulld, vpmuludq, vpmaddwd, vpsadbw, vpshufb, \
+	    vpackuswb, vpunpckhdq, vpcmpgtq, vpmaxud, vpsignw, vphaddd
 	PAIRS	ivals, Y3, \insn
 	.endr
 	.irp	insn, vpsllvd, vpsrlvq, vpsravd, vpermd, vpermps, vpsllvq

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* clang-format off: assembler, not C */
 /*
  * rt.h - what the self-checking programs of tests/cpu/asm share.
  *

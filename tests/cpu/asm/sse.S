@@ -8,7 +8,8 @@
 	.section .rodata
 	.balign 16
 fvals:	.single	0.0, 1.0, -1.5, 3.1415926, 1e30, -1e-30, 123456.7, 0.1
-	.long	0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 1, 0x80000000, 0x7f7fffff, 0x00800000
+	.long	0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 1, 0x80000000, 0x7f7fffff
+	.long	0x00800000
 nfvals = (. - fvals) / 4 - 3
 	.balign 16
 dvals:	.double	0.0, 1.0, -1.5, 3.14159265358979, 1e300, -1e-300, 123456.789, 0.1
@@ -126,13 +127,18 @@ modes:	ldmxcsr	mxcsrs(,%rbx,4)
 	XPAIRS	fvals, 4, 4, X2I, shufps, 0x1b
 	XPAIRS	dvals, 8, 4, X2I, shufpd, 1
 
-	.irp	insn, paddb, paddw, paddd, paddq, psubb, psubw, psubd, psubq, paddsb, paddsw, paddusb, paddusw, psubsb, psubsw, psubusb, psubusw
+	.irp	insn, paddb, paddw, paddd, paddq, psubb, psubw, psubd, psubq, paddsb, paddsw, \
+	    paddusb, paddusw, psubsb, psubsw, psubusb, psubusw
 	XPAIRS	ivals, 8, nivals, P2, \insn
 	.endr
-	.irp	insn, pmullw, pmulhw, pmulhuw, pmuludq, pmaddwd, psadbw, pavgb, pavgw, pminub, pmaxub, pminsw, pmaxsw, pcmpeqb, pcmpeqw, pcmpeqd, pcmpgtb, pcmpgtw, pcmpgtd
+	.irp	insn, pmullw, pmulhw, pmulhuw, pmuludq, pmaddwd, psadbw, pavgb, pavgw, \
+	    pminub, pmaxub, pminsw, pmaxsw, pcmpeqb, pcmpeqw, pcmpeqd, pcmpgtb, pcmpgtw, \
+	    pcmpgtd
 	XPAIRS	ivals, 8, nivals, P2, \insn
 	.endr
-	.irp	insn, pand, pandn, por, pxor, packsswb, packuswb, packssdw, punpcklbw, punpcklwd, punpckldq, punpcklqdq, punpckhbw, punpckhwd, punpckhdq, punpckhqdq, psllw, psrlw, psraw, pslld, psrad, psllq, psrlq
+	.irp	insn, pand, pandn, por, pxor, packsswb, packuswb, packssdw, punpcklbw, \
+	    punpcklwd, punpckldq, punpcklqdq, punpckhbw, punpckhwd, punpckhdq, punpckhqdq, \
+	    psllw, psrlw, psraw, pslld, psrad, psllq, psrlq
 	XPAIRS	ivals, 8, nivals, P2, \insn
 	.endr
 	.irp	imm, 0, 1, 7, 15, 16, 31, 63, 64

@@ -66,19 +66,23 @@ m:	.space	64
 
 MAIN
 	NEEDS(1, %ecx, ECX_SSE3_SSSE3_SSE41_SSE42)
-	.irp	insn, addsubps, addsubpd, haddps, haddpd, hsubps, hsubpd, movsldup, movshdup, movddup
+	.irp	insn, addsubps, addsubpd, haddps, haddpd, hsubps, hsubpd, movsldup, movshdup, \
+	    movddup
 	PAIRS	P2, \insn
 	.endr
-	.irp	insn, pshufb, phaddw, phaddd, phaddsw, phsubw, phsubd, phsubsw, pmaddubsw, pmulhrsw, psignb, psignw, psignd, pabsb, pabsw, pabsd
+	.irp	insn, pshufb, phaddw, phaddd, phaddsw, phsubw, phsubd, phsubsw, pmaddubsw, \
+	    pmulhrsw, psignb, psignw, psignd, pabsb, pabsw, pabsd
 	PAIRS	P2, \insn
 	.endr
 	.irp	insn, blendvps, blendvpd, pblendvb
 	PAIRS	P2, \insn
 	.endr
-	.irp	insn, pcmpeqq, pcmpgtq, packusdw, pmuldq, pmulld, pminsb, pmaxsb, pminuw, pmaxuw, pminud, pmaxud, pminsd, pmaxsd, phminposuw
+	.irp	insn, pcmpeqq, pcmpgtq, packusdw, pmuldq, pmulld, pminsb, pmaxsb, pminuw, \
+	    pmaxuw, pminud, pmaxud, pminsd, pmaxsd, phminposuw
 	PAIRS	P2, \insn
 	.endr
-	.irp	insn, pmovsxbw, pmovsxbd, pmovsxbq, pmovsxwd, pmovsxwq, pmovsxdq, pmovzxbw, pmovzxbd, pmovzxbq, pmovzxwd, pmovzxwq, pmovzxdq
+	.irp	insn, pmovsxbw, pmovsxbd, pmovsxbq, pmovsxwd, pmovsxwq, pmovsxdq, pmovzxbw, \
+	    pmovzxbd, pmovzxbq, pmovzxwd, pmovzxwq, pmovzxdq
 	PAIRS	P2, \insn
 	.endr
 	.irp	imm, 0, 3, 7, 12, 17, 40

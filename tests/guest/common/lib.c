@@ -7,15 +7,14 @@
 
 #include <stdarg.h>
 
-#define EXC_LAST    31
-#define CR4_SMEP    0x100000ull
-#define CR4_SMAP    0x200000ull
-#define TSS_RSP0    4
-#define TSS_IST1    36
-#define TSS_IOMAP   102
-#define HEAP_BEGIN  0x1000000ull /* 16 MiB */
-#define HEAP_END    0x4000000ull
-#define RFLAGS_ONE  0x2ull
+#define CR4_SMEP   0x100000ull
+#define CR4_SMAP   0x200000ull
+#define TSS_RSP0   4
+#define TSS_IST1   36
+#define TSS_IOMAP  102
+#define HEAP_BEGIN 0x1000000ull /* 16 MiB */
+#define HEAP_END   0x4000000ull
+#define RFLAGS_ONE 0x2ull
 
 struct idt_gate {
 	uint16_t off0, sel;
@@ -44,7 +43,8 @@ static char fail_text[sizeof(report_page.text)];
 static uint32_t fail_lock;
 static uint64_t heap = HEAP_BEGIN;
 
-/* --- the C library gcc expects ------------------------------------------------ */
+/* --- the C library gcc expects
+ * ------------------------------------------------ */
 
 void *
 memset(void *d, int c, size_t n)
@@ -75,7 +75,8 @@ memcmp(const void *a, const void *b, size_t n)
 	return 0;
 }
 
-/* --- text: %s %d %u %x %lu %lx %#lx ------------------------------------------------ */
+/* --- text: %s %d %u %x %lu %lx %#lx
+ * ------------------------------------------------ */
 
 struct out {
 	char *p, *end;
@@ -156,7 +157,8 @@ copy_text(char *dst, size_t n, const char *src)
 	put_str(&o, src);
 }
 
-/* --- reports ------------------------------------------------------------------------ */
+/* --- reports
+ * ------------------------------------------------------------------------ */
 
 static void
 send(struct guest_report *r)
@@ -216,8 +218,7 @@ note_failure(const char *file, int line, const char *fmt, va_list *ap)
 /* Out of the running test on processor 0: the outermost guard's landing. */
 static uint64_t test_guard;
 
-static void __attribute__((noreturn))
-leave_test(void)
+static void __attribute__((noreturn)) leave_test(void)
 {
 	__asm__ volatile("movq %0, %%rsp; jmp guard_landing" ::"r"(test_guard)
 			 : "memory");
@@ -292,18 +293,19 @@ run_one(const struct guest_test *t)
 		clean_up();
 	} while (test_failed != 0 && --tries > 0);
 	report_page.kind = GUEST_REPORT_RESULT;
-	report_page.status = test_failed != 0 ? GUEST_FAIL :
-	    skip_reason != NULL		      ? GUEST_SKIP :
-						GUEST_PASS;
+	report_page.status = test_failed != 0	   ? GUEST_FAIL
+			     : skip_reason != NULL ? GUEST_SKIP
+						   : GUEST_PASS;
 	copy_text(report_page.name, sizeof(report_page.name), t->name);
 	copy_text(report_page.text, sizeof(report_page.text),
-	    test_failed != 0	    ? fail_text :
-		skip_reason != NULL ? skip_reason :
-				      "");
+	    test_failed != 0	  ? fail_text
+	    : skip_reason != NULL ? skip_reason
+				  : "");
 	send(&report_page);
 }
 
-/* --- traps -------------------------------------------------------------------------- */
+/* --- traps
+ * -------------------------------------------------------------------------- */
 
 void
 idt_set_gate(unsigned int v, void *addr, unsigned int dpl)
@@ -379,10 +381,12 @@ expect_trap(const struct frame *f, unsigned int vector, uint64_t err,
 	if (f == NULL)
 		guest_fail(file, line, "no trap, not vector %u", vector);
 	else if (f->vector != vector)
-		guest_fail(file, line, "vector %lu, not %u; rip %#lx, error %#lx",
-		    f->vector, vector, f->rip, f->err);
+		guest_fail(file, line,
+		    "vector %lu, not %u; rip %#lx, error %#lx", f->vector,
+		    vector, f->rip, f->err);
 	else if (err != UINT64_MAX && f->err != err)
-		guest_fail(file, line, "error code %#lx, not %#lx", f->err, err);
+		guest_fail(
+		    file, line, "error code %#lx, not %#lx", f->err, err);
 }
 
 static void
@@ -412,7 +416,8 @@ user_run(const void *rip, uint64_t arg)
 	return user_run_at(&u);
 }
 
-/* --- processors --------------------------------------------------------------------- */
+/* --- processors
+ * --------------------------------------------------------------------- */
 
 static void
 on_wake(struct frame *f)
@@ -442,11 +447,11 @@ init_tss(struct cpu *c)
 
 	put_u64(c->tss + TSS_RSP0, (uint64_t)(uintptr_t)(block + CPU_RSP0_TOP));
 	put_u64(c->tss + TSS_IST1, (uint64_t)(uintptr_t)(block + CPU_IST1_TOP));
-	put_u64(c->tss + TSS_IST1 + 8,
-	    (uint64_t)(uintptr_t)(block + CPU_IST2_TOP));
+	put_u64(
+	    c->tss + TSS_IST1 + 8, (uint64_t)(uintptr_t)(block + CPU_IST2_TOP));
 	memcpy(c->tss + TSS_IOMAP, &iomap, 2);
-	d[0] = (sizeof(c->tss) - 1) | (base & 0xffffff) << 16 |
-	    0x89ull << 40 | (base >> 24 & 0xff) << 56;
+	d[0] = (sizeof(c->tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 |
+	       (base >> 24 & 0xff) << 56;
 	d[1] = base >> 32;
 	__asm__ volatile("ltr %w0" ::"r"(SEL_TSS + 16 * c->id));
 }
@@ -457,8 +462,8 @@ init_cpu(struct cpu *c)
 	struct {
 		uint16_t limit;
 		uint64_t base;
-	} __attribute__((packed)) idtr = { sizeof(idt) - 1,
-		(uint64_t)(uintptr_t)idt };
+	} __attribute__((packed))
+	idtr = { sizeof(idt) - 1, (uint64_t)(uintptr_t)idt };
 
 	c->id = (uint32_t)(((uint8_t *)c - cpu_blocks) >> CPU_BLOCK_SHIFT);
 	__asm__ volatile("lidt %0" ::"m"(idtr));
@@ -467,8 +472,7 @@ init_cpu(struct cpu *c)
 	apic_write(APIC_TPR, 0);
 }
 
-static void __attribute__((noreturn))
-ap_loop(struct cpu *c)
+static void __attribute__((noreturn)) ap_loop(struct cpu *c)
 {
 	c->online = true;
 	for (;;) {
@@ -486,8 +490,6 @@ ap_loop(struct cpu *c)
 static void
 bsp_main(void)
 {
-	for (unsigned int v = 0; v < 256; v++)
-		idt_set_gate(v, trap_stubs + 16 * v, 0);
 	trap_set(VEC_WAKE, on_wake);
 	trap_set(VEC_SPURIOUS, on_spurious);
 	for (unsigned int i = 0; i < 32; i++)
@@ -569,7 +571,8 @@ smp_run_all(void (*fn)(void *), void *arg)
 		smp_wait(i);
 }
 
-/* --- memory -------------------------------------------------------------------------- */
+/* --- memory
+ * -------------------------------------------------------------------------- */
 
 void *
 alloc_pages(unsigned int n)
@@ -587,8 +590,8 @@ static uint64_t *
 table_below(uint64_t *slot)
 {
 	if (!(*slot & PTE_P))
-		*slot = (uint64_t)(uintptr_t)alloc_pages(1) | PTE_P | PTE_W |
-		    PTE_U;
+		*slot =
+		    (uint64_t)(uintptr_t)alloc_pages(1) | PTE_P | PTE_W | PTE_U;
 	return (uint64_t *)(*slot & 0xffffffffff000);
 }
 
@@ -607,7 +610,9 @@ map_page(uint64_t va, uint64_t pa, uint64_t flags)
 	invlpg(va);
 }
 
-/* --- time ----------------------------------------------------------------------------- */
+/* --- time
+ * -----------------------------------------------------------------------------
+ */
 
 uint64_t
 tsc_khz(void)
@@ -628,7 +633,8 @@ delay_us(uint64_t us)
 		cpu_pause();
 }
 
-/* --- interrupt controllers --------------------------------------------------------------- */
+/* --- interrupt controllers
+ * --------------------------------------------------------------- */
 
 void
 apic_ipi(unsigned int dest, uint32_t icr)

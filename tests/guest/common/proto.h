@@ -14,8 +14,8 @@
 
 enum guest_report_kind {
 	GUEST_REPORT_RESULT = 1, /* a test ended: name, status, text */
-	GUEST_REPORT_CALL,	 /* ask the host: value[0] which; may fill value[1] */
-	GUEST_REPORT_END,	 /* no more tests: the host powers off */
+	GUEST_REPORT_CALL, /* ask the host: value[0] which; may fill value[1] */
+	GUEST_REPORT_END,  /* no more tests: the host powers off */
 };
 
 enum guest_status { GUEST_PASS, GUEST_FAIL, GUEST_SKIP };

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The platform's clocks against the TSC: 8254 (interrupts, counter 2 and its gate),
- * HPET, ACPI PM timer, RTC.  Margins are for a busy host; each is retried.
+ * The platform's clocks against the TSC: 8254 (interrupts, counter 2 and its
+ * gate), HPET, ACPI PM timer, RTC.  Margins are for a busy host; each is
+ * retried.
  */
 #include "guest.h"
 
-#define PIT_HZ	1193182ull
-#define PIT_CMD 0x43
-#define PIT_CH0 0x40
-#define PIT_CH2 0x42
-#define NMISC	0x61
-#define PMTMR	0x408
-#define PMTMR_HZ 3579545ull
-#define HPET	0xfed00000ull
+#define PIT_HZ	  1193182ull
+#define PIT_CMD	  0x43
+#define PIT_CH0	  0x40
+#define PIT_CH2	  0x42
+#define NMISC	  0x61
+#define PMTMR	  0x408
+#define PMTMR_HZ  3579545ull
+#define HPET	  0xfed00000ull
 #define RTC_INDEX 0x70
 #define RTC_DATA  0x71
 #define PIN_PIT	  2
@@ -123,8 +124,8 @@ test_pit_counter(void)
 	b = pit_read(2);
 	t = rdtsc() - t;
 	ticks = (uint16_t)(a - b);
-	CHECK_RANGE(ticks * 1000000 / PIT_HZ * 1000,
-	    t * 1000 / tsc_khz() * 980, t * 1000 / tsc_khz() * 1020);
+	CHECK_RANGE(ticks * 1000000 / PIT_HZ * 1000, t * 1000 / tsc_khz() * 980,
+	    t * 1000 / tsc_khz() * 1020);
 }
 
 static void
@@ -182,7 +183,7 @@ static void
 test_hpet_timer(void)
 {
 	uint32_t ticks = (uint32_t)(10000000000000ull / /* 10 ms in fs */
-	    *(volatile uint32_t *)(HPET + 4));
+				    *(volatile uint32_t *)(HPET + 4));
 	uint32_t routes = *(volatile uint32_t *)(HPET + 0x104);
 	uint64_t us;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Exceptions and CPU identification: every fault of AMD APM 2, 8.2 that needs no page
- * tables of its own, their error codes and saved RIP, double faults, nesting, and
- * what CPUID and the MSRs answer.
+ * Exceptions and CPU identification: every fault of AMD APM 2, 8.2 that needs
+ * no page tables of its own, their error codes and saved RIP, double faults,
+ * nesting, and what CPUID and the MSRs answer.
  */
 #include "guest.h"
 
@@ -17,8 +17,8 @@
 #define EFL_AC	      0x40000ull
 
 /* A function whose first instruction traps: RIP must be its own address. */
-#define TRAPPER(name, code)                                               \
-	void name(void *);                                                \
+#define TRAPPER(name, code)                                                    \
+	void name(void *);                                                     \
 	__asm__(".text\n" #name ": " code "\nret\n")
 
 TRAPPER(do_div, "xorl %ecx, %ecx; do_div_at: divl %ecx");
@@ -78,7 +78,8 @@ test_int_n(void)
 	CHECK_EQ(f->rip, addr(do_int_50_after));
 }
 
-/* --- #GP, #SS, #NP, #TS ----------------------------------------------------- */
+/* --- #GP, #SS, #NP, #TS -----------------------------------------------------
+ */
 
 static void
 load_gs(void *sel)
@@ -99,8 +100,8 @@ test_gp_selectors(void)
 	gdt[SEL_SCRATCH / 8 + 1] = 0x0000890000000067;		     /* a TSS */
 	EXPECT_TRAP(guarded(load_gs, (void *)0x3338), 13, 0x3338);
 	EXPECT_TRAP(guarded(load_gs, (void *)SEL_SCRATCH), 11, SEL_SCRATCH);
-	EXPECT_TRAP(guarded(load_gs, (void *)(SEL_SCRATCH + 8)), 13,
-	    SEL_SCRATCH + 8);
+	EXPECT_TRAP(
+	    guarded(load_gs, (void *)(SEL_SCRATCH + 8)), 13, SEL_SCRATCH + 8);
 	EXPECT_TRAP(guarded(load_ss, (void *)SEL_SCRATCH), 12, SEL_SCRATCH);
 	EXPECT_TRAP(guarded(load_ss, (void *)SEL_KCODE), 13, SEL_KCODE);
 	EXPECT_TRAP(guarded(load_ss, (void *)(SEL_UDATA | 3)), 13, SEL_UDATA);
@@ -199,7 +200,8 @@ test_bad_gates(void)
 	gate[2] = SEL_KCODE;
 }
 
-/* --- double fault --------------------------------------------------------------- */
+/* --- double fault
+ * --------------------------------------------------------------- */
 
 static void
 test_df_ist(void)
@@ -265,15 +267,17 @@ test_nested(void)
 	CHECK_EQ(depth, 100);
 }
 
-/* --- #NM, #MF, #XM, #AC ------------------------------------------------------------ */
+/* --- #NM, #MF, #XM, #AC
+ * ------------------------------------------------------------ */
 
 TRAPPER(use_x87, "fninit");
 TRAPPER(use_sse, "xorps %xmm0, %xmm0");
 TRAPPER(use_fwait, "fwait");
 TRAPPER(make_mf, "fninit; pushq $0x37b; fldcw (%rsp); popq %rax; fld1; fldz; "
 		 "fdivrp; fwait");
-TRAPPER(make_xm, "pushq $0x1d80; ldmxcsr (%rsp); popq %rax; movl $1, %eax; "
-		 "cvtsi2sdl %eax, %xmm0; xorps %xmm1, %xmm1; divsd %xmm1, %xmm0");
+TRAPPER(make_xm,
+    "pushq $0x1d80; ldmxcsr (%rsp); popq %rax; movl $1, %eax; "
+    "cvtsi2sdl %eax, %xmm0; xorps %xmm1, %xmm1; divsd %xmm1, %xmm0");
 
 static void
 test_nm(void)
@@ -335,7 +339,8 @@ test_ac(void)
 	write_cr0(cr0);
 }
 
-/* --- compatibility mode's own: #BR, #OF, BOUND, INTO ------------------------------ */
+/* --- compatibility mode's own: #BR, #OF, BOUND, INTO
+ * ------------------------------ */
 
 __asm__(".text\n.code32\n"
 	"compat_into: movl $0x7fffffff, %eax; addl $1, %eax; into\n"
@@ -375,7 +380,8 @@ test_of_br(void)
 	EXPECT_TRAP(run_compat(compat_bound_ok), VEC_USER_RETURN, 0);
 }
 
-/* --- identification ------------------------------------------------------------------ */
+/* --- identification
+ * ------------------------------------------------------------------ */
 
 static void
 test_cpuid(void)
@@ -421,7 +427,7 @@ test_hypervisor_leaf(void)
 	memcpy(name + 4, &r.ecx, 4);
 	memcpy(name + 8, &r.edx, 4);
 	CHECK(memcmp(name, "bhyve bhyve ", 12) == 0 ||
-	    memcmp(name, "KVMKVMKVM\0\0\0", 12) == 0);
+	      memcmp(name, "KVMKVMKVM\0\0\0", 12) == 0);
 	CHECK(r.eax >= 0x40000000);
 }
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Debug exceptions (AMD APM 2 13.1): single-step, breakpoints on execution, writes
- * and reads, their order against faults and shadows, DR6, DR7, RF; the interrupt
- * shadow of STI and MOV SS; NMI and its blocking until IRET.
+ * Debug exceptions (AMD APM 2 13.1): single-step, breakpoints on execution,
+ * writes and reads, their order against faults and shadows, DR6, DR7, RF; the
+ * interrupt shadow of STI and MOV SS; NMI and its blocking until IRET.
  */
 #include "guest.h"
 
-#define EFL_TF 0x100ull
-#define EFL_RF 0x10000ull
-#define DR6_BS 0x4000u
-#define DR6_BD 0x2000u
-#define DR6_ONES 0xffff0ff0u
-#define DR7_ONES 0x400u
-#define DR7_GD	 0x2000u
-#define DR7_G(n) (2u << 2 * (n))
+#define EFL_TF		   0x100ull
+#define EFL_RF		   0x10000ull
+#define DR6_BS		   0x4000u
+#define DR6_BD		   0x2000u
+#define DR6_ONES	   0xffff0ff0u
+#define DR7_ONES	   0x400u
+#define DR7_GD		   0x2000u
+#define DR7_G(n)	   (2u << 2 * (n))
 #define DR7_RW(n, rw, len) ((uint32_t)((rw) | (len) << 2) << (16 + 4 * (n)))
 enum { RW_X, RW_W, RW_IO, RW_RW };
 enum { LEN_1, LEN_2, LEN_8, LEN_4 };
@@ -56,7 +56,8 @@ at(const void *p)
 	return (uint64_t)(uintptr_t)p;
 }
 
-/* --- single step ------------------------------------------------------------- */
+/* --- single step -------------------------------------------------------------
+ */
 
 extern uint8_t step_begin[], step_1[], step_2[], step_3[], step_4[], step_end[];
 __asm__(".text\n"
@@ -146,7 +147,8 @@ test_step_int(void)
 	CHECK_EQ(ntraps, 4);
 }
 
-/* --- breakpoints ---------------------------------------------------------------- */
+/* --- breakpoints
+ * ---------------------------------------------------------------- */
 
 extern uint8_t bp_code[], bp_here[], bp_next[];
 __asm__(".text\n"
@@ -281,14 +283,15 @@ test_breakpoint_fault(void)
 	write_dr0(WINDOW);
 	write_dr7(DR7_ONES | DR7_G(0) | DR7_RW(0, RW_RW, LEN_1));
 	map_page(WINDOW, 0, 0);
-	EXPECT_TRAP(guarded((void (*)(void *))(uintptr_t)watched_load,
-			(void *)WINDOW),
+	EXPECT_TRAP(
+	    guarded((void (*)(void *))(uintptr_t)watched_load, (void *)WINDOW),
 	    14, 0);
 	CHECK_EQ(ntraps, 0);
 	write_dr7(DR7_ONES);
 }
 
-/* --- shadows and NMI ------------------------------------------------------------------ */
+/* --- shadows and NMI
+ * ------------------------------------------------------------------ */
 
 static volatile unsigned int nints, nnmis;
 static volatile uint64_t int_rip, nmi_rip;

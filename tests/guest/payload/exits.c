@@ -84,7 +84,7 @@ static void
 raw(void)
 {
 	CHECK_EQ(rdmsr(MSR_NOBODY), 0x1122334455667788);
-	EXPECT_NONE(guarded(write_nobody, NULL)); /* ignored */
+	EXPECT_NONE(guarded(write_nobody, NULL));	    /* ignored */
 	EXPECT_TRAP(guarded(write_nobody, NULL), 13, 0x55); /* injected */
 	sleep_until_timer();
 	CHECK_EQ(nints, 1);

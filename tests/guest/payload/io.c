@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Ports and MMIO as devices see them: widths, values, order, and what arrives
- * in registers; INS and OUTS of all sizes, across pages and with faults.  The host
- * records every access (pairs_io.c).
+ * in registers; INS and OUTS of all sizes, across pages and with faults.  The
+ * host records every access (pairs_io.c).
  */
 #include "guest.h"
 
@@ -23,7 +23,7 @@ static uint64_t
 entry(bool write, unsigned int bytes, unsigned int off, uint64_t val)
 {
 	return (uint64_t)write << 63 | (uint64_t)bytes << 56 |
-	    (uint64_t)off << 40 | (val & 0xffffffff);
+	       (uint64_t)off << 40 | (val & 0xffffffff);
 }
 
 static void
@@ -39,13 +39,16 @@ test_in(void)
 
 	/* IN to AL and AX leaves the rest, to EAX clears the upper half. */
 	__asm__ volatile("movabsq $0x1122334455667788, %%rax; inb %1, %%al"
-			 : "=&a"(rax) : "d"((uint16_t)PORT));
+			 : "=&a"(rax)
+			 : "d"((uint16_t)PORT));
 	CHECK_EQ(rax, 0x1122334455667780);
 	__asm__ volatile("movabsq $0x1122334455667788, %%rax; inw %1, %%ax"
-			 : "=&a"(rax) : "d"((uint16_t)(PORT + 1)));
+			 : "=&a"(rax)
+			 : "d"((uint16_t)(PORT + 1)));
 	CHECK_EQ(rax, 0x1122334455668281);
 	__asm__ volatile("movabsq $0x1122334455667788, %%rax; inl %1, %%eax"
-			 : "=&a"(rax) : "d"((uint16_t)(PORT + 2)));
+			 : "=&a"(rax)
+			 : "d"((uint16_t)(PORT + 2)));
 	CHECK_EQ(rax, 0x85848382);
 	/* Nobody's port reads ones of its width. */
 	CHECK_EQ(in8(0x1234), 0xff);
@@ -71,25 +74,25 @@ test_out(void)
 	expect_log(3, entry(true, 4, 3, 0x8899aabb));
 }
 
-#define INS(sfx, buf, n)                                                  \
-	({                                                                \
-		void *p_ = (buf);                                         \
-		uint64_t n_ = (n);                                        \
-		__asm__ volatile("cld; rep ins" sfx                       \
-				 : "+D"(p_), "+c"(n_)                     \
-				 : "d"(PORT)                              \
-				 : "memory");                             \
-		(uint8_t *)p_;                                            \
+#define INS(sfx, buf, n)                                                       \
+	({                                                                     \
+		void *p_ = (buf);                                              \
+		uint64_t n_ = (n);                                             \
+		__asm__ volatile("cld; rep ins" sfx                            \
+				 : "+D"(p_), "+c"(n_)                          \
+				 : "d"(PORT)                                   \
+				 : "memory");                                  \
+		(uint8_t *)p_;                                                 \
 	})
-#define OUTS(sfx, buf, n)                                                 \
-	({                                                                \
-		const void *p_ = (buf);                                   \
-		uint64_t n_ = (n);                                        \
-		__asm__ volatile("cld; rep outs" sfx                      \
-				 : "+S"(p_), "+c"(n_)                     \
-				 : "d"(PORT)                              \
-				 : "memory");                             \
-		(const uint8_t *)p_;                                      \
+#define OUTS(sfx, buf, n)                                                      \
+	({                                                                     \
+		const void *p_ = (buf);                                        \
+		uint64_t n_ = (n);                                             \
+		__asm__ volatile("cld; rep outs" sfx                           \
+				 : "+S"(p_), "+c"(n_)                          \
+				 : "d"(PORT)                                   \
+				 : "memory");                                  \
+		(const uint8_t *)p_;                                           \
 	})
 
 static uint8_t *
@@ -251,7 +254,8 @@ test_mmio_rmw(void)
 	clear_log();
 	v = 1;
 	__asm__ volatile("addl %1, %0"
-			 : "+r"(v) : "m"(*(volatile uint32_t *)m));
+			 : "+r"(v)
+			 : "m"(*(volatile uint32_t *)m));
 	CHECK_EQ(v, 0x83828181);
 	__asm__ volatile("testb $0x80, %1; setnz %0" : "=q"(c) : "m"(m[3]));
 	CHECK(c);
@@ -260,13 +264,13 @@ test_mmio_rmw(void)
 	expect_log(1, entry(false, 1, 3, 0x83));
 }
 
-#define copy_string(insn, dst, src, count)                              \
-	do {                                                            \
-		void *d_ = (dst);                                       \
-		const void *s_ = (src);                                 \
-		uint64_t n_ = (count);                                  \
-		__asm__ volatile(insn                                   \
-				 : "+D"(d_), "+S"(s_), "+c"(n_)::"memory"); \
+#define copy_string(insn, dst, src, count)                                     \
+	do {                                                                   \
+		void *d_ = (dst);                                              \
+		const void *s_ = (src);                                        \
+		uint64_t n_ = (count);                                         \
+		__asm__ volatile(insn                                          \
+				 : "+D"(d_), "+S"(s_), "+c"(n_)::"memory");    \
 	} while (0)
 
 static void
@@ -293,9 +297,9 @@ test_mmio_strings(void)
 	expect_log(6, entry(true, 1, 17, 0x81));
 	/* 16 bytes arrive as two of eight. */
 	clear_log();
-	__asm__ volatile("movups (%0), %%xmm0; movups %%xmm0, (%1)" ::"r"(m),
-			 "r"(buf)
-			 : "memory");
+	__asm__ volatile(
+	    "movups (%0), %%xmm0; movups %%xmm0, (%1)" ::"r"(m), "r"(buf)
+	    : "memory");
 	CHECK_EQ(*(uint64_t *)(buf + 8), 0x8f8e8d8c8b8a8988);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Interrupt lines through the I/O APIC and the 8259 pair, and messages.  The host
- * moves the lines (pairs_irq.c).
+ * Interrupt lines through the I/O APIC and the 8259 pair, and messages.  The
+ * host moves the lines (pairs_irq.c).
  */
 #include "guest.h"
 
@@ -146,10 +146,12 @@ test_msi(void)
 	cli();
 }
 
-/* --- 8259 --------------------------------------------------------------------------- */
+/* --- 8259
+ * ---------------------------------------------------------------------------
+ */
 
-#define PIC1 0x20
-#define PIC2 0xa0
+#define PIC1	 0x20
+#define PIC2	 0xa0
 #define PIC_BASE 0x60
 
 static volatile uint8_t pic_order[8];
@@ -252,7 +254,7 @@ test_pic_mask(void)
 	guest_call(LINE_UP, 5);
 	delay_us(500);
 	CHECK_EQ(nints, 0);
-	out8(PIC1 + 1, (uint8_t)~(1u << 5));
+	out8(PIC1 + 1, (uint8_t) ~(1u << 5));
 	CHECK(WAIT_FOR(nints == 1, 1000000ull));
 	CHECK_EQ(in8(PIC1 + 1), 0xdf);
 	guest_call(LINE_DOWN, 5);

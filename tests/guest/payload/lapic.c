@@ -5,11 +5,11 @@
  */
 #include "guest.h"
 
-#define MSR_APIC_BASE	0x1b
+#define MSR_APIC_BASE	 0x1b
 #define MSR_TSC_DEADLINE 0x6e0
-#define MSR_X2(reg)	(0x800u + (reg) / 16)
-#define X2_SELF_IPI	0x83f
-#define BASE_X2		0x400ull
+#define MSR_X2(reg)	 (0x800u + (reg) / 16)
+#define X2_SELF_IPI	 0x83f
+#define BASE_X2		 0x400ull
 
 static volatile unsigned int nints;
 static volatile uint64_t int_tsc[256];
@@ -183,7 +183,7 @@ static void
 on_nesting(struct frame *f)
 {
 	isr_ok = apic_bit(APIC_ISR, 0x61) && !apic_bit(APIC_IRR, 0x61) &&
-	    apic_read(APIC_PPR) == 0x60;
+		 apic_read(APIC_PPR) == 0x60;
 	self(0x41); /* lower: has to wait */
 	self(0x71); /* higher: comes now */
 	__asm__ volatile("sti");
@@ -299,7 +299,7 @@ test_x2apic(void)
 	trap_set(VEC_TEST, NULL);
 	wrmsr(X2_SELF_IPI, VEC_TEST);
 	CHECK((rdmsr(MSR_X2(APIC_IRR) + VEC_TEST / 32) >> VEC_TEST % 32 & 1) !=
-	    0);
+	      0);
 	/* From x2APIC only by way of disabled; EOI first so nothing pends. */
 	wrmsr(MSR_APIC_BASE, base & ~0x800ull);
 	wrmsr(MSR_APIC_BASE, base);

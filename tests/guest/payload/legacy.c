@@ -30,10 +30,10 @@ static uint64_t
 descriptor(uint32_t base, uint32_t limit, uint32_t access)
 {
 	return (uint64_t)(limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 |
-	    (uint64_t)(access & 0xff) << 40 |
-	    (uint64_t)(limit >> 16 & 0xf) << 48 |
-	    (uint64_t)(access >> 8 & 0xf0) << 48 |
-	    (uint64_t)(base >> 24) << 56;
+	       (uint64_t)(access & 0xff) << 40 |
+	       (uint64_t)(limit >> 16 & 0xf) << 48 |
+	       (uint64_t)(access >> 8 & 0xf0) << 48 |
+	       (uint64_t)(base >> 24) << 56;
 }
 
 static void
@@ -45,7 +45,7 @@ set_up(void)
 		uint32_t a = addr32(stubs32 + 16 * v);
 
 		idt32[v] = (a & 0xffff) | (uint64_t)SEL_KCODE32 << 16 |
-		    0x8e00ull << 32 | (uint64_t)(a >> 16) << 48;
+			   0x8e00ull << 32 | (uint64_t)(a >> 16) << 48;
 	}
 	gdt[SEL_SMALL / 8] = descriptor(addr32(buffer32), 0xfff, 0x4093);
 	gdt[SEL_DOWN / 8] = descriptor(addr32(buffer32), 0xfff, 0x4097);
@@ -53,7 +53,7 @@ set_up(void)
 	gdt[SEL_XO / 8] = descriptor(0, 0xfffff, 0xc099);
 	gdt[SEL_ABSENT / 8] = descriptor(0, 0xfffff, 0xc013);
 	gdt[SEL_GATE / 8] = (gate & 0xffff) | (uint64_t)SEL_KCODE32 << 16 |
-	    0x8c00ull << 32 | (uint64_t)(gate >> 16) << 48;
+			    0x8c00ull << 32 | (uint64_t)(gate >> 16) << 48;
 	gdt[SEL_KCODE16 / 8] = descriptor(REAL_BASE, 0xffff, 0x009b);
 	memcpy((void *)REAL_BASE, real_begin, (size_t)(real_end - real_begin));
 }
@@ -100,26 +100,41 @@ static void
 test_old_instructions(void)
 {
 	static const uint32_t want[] = {
-		0x79, 0x00,		      /* DAA */
-		0x01, 0x11,		      /* 9b */
-		0x89, 0x11,		      /* CF and AF set before */
-		0x41, 0x10,		      /* DAS, AF before */
-		0x39, 0x11,		      /* 9f */
-		0x105, 0x11,		      /* AAA */
-		0x105, 0x00,		      /* f5 keeps 5 */
-		0x106, 0x11,		      /* AAS */
-		0x203, 0x00,
-		0x0707,			      /* AAM of 77 */
-		0x0019,			      /* AAD of 2, 5 */
-		TRAPPED(0, 0),		      /* AAM 0 */
+		0x79,
+		0x00, /* DAA */
+		0x01,
+		0x11, /* 9b */
+		0x89,
+		0x11, /* CF and AF set before */
+		0x41,
+		0x10, /* DAS, AF before */
+		0x39,
+		0x11, /* 9f */
+		0x105,
+		0x11, /* AAA */
+		0x105,
+		0x00, /* f5 keeps 5 */
+		0x106,
+		0x11, /* AAS */
+		0x203,
+		0x00,
+		0x0707,	       /* AAM of 77 */
+		0x0019,	       /* AAD of 2, 5 */
+		TRAPPED(0, 0), /* AAM 0 */
 		0x0102,
-		0, 0x1111, 0x2222, 0,	      /* PUSHA, POPA */
-		0x12345678, SEL_KDATA,	      /* LFS */
-		NO_TRAP, TRAPPED(5, 0), TRAPPED(4, 0),
-		0x13,			      /* ARPL */
-		0xff,			      /* SALC */
+		0,
+		0x1111,
+		0x2222,
+		0, /* PUSHA, POPA */
+		0x12345678,
+		SEL_KDATA, /* LFS */
+		NO_TRAP,
+		TRAPPED(5, 0),
+		TRAPPED(4, 0),
+		0x13, /* ARPL */
+		0xff, /* SALC */
 		6,
-		TRAPPED(13, 0),		      /* SYSENTER */
+		TRAPPED(13, 0), /* SYSENTER */
 		0x1236,
 	};
 
@@ -212,25 +227,38 @@ static void
 test_real(void)
 {
 	volatile uint16_t *ivt = interrupt_vectors();
-	const uint16_t *r = (const uint16_t *)(uintptr_t)(
-	    REAL_BASE + (real_results - real_begin));
+	const uint16_t *r =
+	    (const uint16_t *)(uintptr_t)(REAL_BASE +
+					  (real_results - real_begin));
 	const uint16_t want[] = {
-		0x200,		  /* the flags INT saved: IF */
-		0,		  /* in the handler: neither IF nor TF */
-		0, 5, 6,	  /* vectors */
-		13, 12, 0xffff, 13,
+		0x200, /* the flags INT saved: IF */
+		0,     /* in the handler: neither IF nor TF */
+		0,
+		5,
+		6, /* vectors */
+		13,
+		12,
+		0xffff,
+		13,
 		0xbeef,
-		REAL_SEG, REAL_SEG + 1,
-		0xfffe, 0x7b7b,	  /* stack */
-		2, 0x5c5c,	  /* DI */
+		REAL_SEG,
+		REAL_SEG + 1,
+		0xfffe,
+		0x7b7b, /* stack */
+		2,
+		0x5c5c, /* DI */
 		*(uint16_t *)0x100000,
 		*(uint16_t *)0x100000,
 		*(uint16_t *)0x100000,
 		0x2345,
 		16,
-		6, 0,
-		2 - 2, 0x0401,
-		6, 0xffff, 6,
+		6,
+		0,
+		0,
+		0x0401,
+		6,
+		0xffff,
+		6,
 	};
 
 	set_up();

@@ -403,7 +403,7 @@ real_start:
 	/* 2: #DE, 3: #BR, 4: #UD. */
 	RTRAP	.byte 0x31, 0xc9, 0xf7, 0xf1 /* xor %cx, %cx; div %cx */
 	movw	$9, %ax
-	RTRAP	boundw %ax, real_bounds - R
+	RTRAP	bound %ax, real_bounds - R
 	RTRAP	ud2
 	/* 5: a word at 0xffff is beyond the limit: #GP; 6: by SS: #SS. */
 	RTRAP	movw 0xffff, %ax
@@ -478,15 +478,16 @@ real_start:
 	RRES	%ax
 	movw	%sp, %bx
 	pushaw
-	subw	%sp, %bx
+	movw	%sp, int_flags - R
 	popaw
+	subw	int_flags - R, %bx
 	RRES	%bx
 	/* 21, 22: ENTER and LEAVE of 16 bits. */
 	movw	%sp, %cx
-	enterw	$6, $0
+	enter	$6, $0
 	movw	%bp, %dx
 	subw	%sp, %dx
-	leavew
+	leave
 	subw	%sp, %cx
 	RRES	%dx
 	RRES	%cx

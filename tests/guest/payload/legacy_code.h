@@ -9,11 +9,11 @@
 #define DATA_BASE 0x40000
 
 /* Scratch selectors. */
-#define SEL_SMALL   0x48 /* data, limit 0xfff, base buffer32 */
-#define SEL_DOWN    0x50 /* expand-down, limit 0xfff, base buffer32 */
-#define SEL_RO	    0x58 /* read-only */
-#define SEL_XO	    0x60 /* execute-only */
-#define SEL_GATE    0x68 /* call gate to gate_target */
-#define SEL_ABSENT  0x70 /* not present */
+#define SEL_SMALL  0x48 /* data, limit 0xfff, base buffer32 */
+#define SEL_DOWN   0x50 /* expand-down, limit 0xfff, base buffer32 */
+#define SEL_RO	   0x58 /* read-only */
+#define SEL_XO	   0x60 /* execute-only */
+#define SEL_GATE   0x68 /* call gate to gate_target */
+#define SEL_ABSENT 0x70 /* not present */
 
 #endif /* TESTS_GUEST_LEGACY_CODE_H */

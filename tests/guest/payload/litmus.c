@@ -7,7 +7,7 @@
 #include "guest.h"
 
 #define CELLS  4000u
-#define ROUNDS 12u
+#define ROUNDS 100u
 
 struct cell {
 	volatile uint32_t x, y;
@@ -29,9 +29,25 @@ struct litmus {
 #define STORE(v, n) __atomic_store_n(&(v), (n), __ATOMIC_RELAXED)
 #define MFENCE()    __asm__ volatile("mfence" ::: "memory")
 
-static void sb0(struct cell *c) { STORE(c->x, 1); MFENCE(); c->r[0] = LOAD(c->y); }
-static void sb1(struct cell *c) { STORE(c->y, 1); MFENCE(); c->r[1] = LOAD(c->x); }
-static bool sb_bad(const struct cell *c) { return c->r[0] == 0 && c->r[1] == 0; }
+static void
+sb0(struct cell *c)
+{
+	STORE(c->x, 1);
+	MFENCE();
+	c->r[0] = LOAD(c->y);
+}
+static void
+sb1(struct cell *c)
+{
+	STORE(c->y, 1);
+	MFENCE();
+	c->r[1] = LOAD(c->x);
+}
+static bool
+sb_bad(const struct cell *c)
+{
+	return c->r[0] == 0 && c->r[1] == 0;
+}
 
 static void
 sbx0(struct cell *c)
@@ -49,22 +65,82 @@ sbx1(struct cell *c)
 	c->r[1] = LOAD(c->x);
 }
 
-static void mp0(struct cell *c) { STORE(c->x, 1); STORE(c->y, 1); }
-static void mp1(struct cell *c) { c->r[0] = LOAD(c->y); c->r[1] = LOAD(c->x); }
-static bool mp_bad(const struct cell *c) { return c->r[0] == 1 && c->r[1] == 0; }
+static void
+mp0(struct cell *c)
+{
+	STORE(c->x, 1);
+	STORE(c->y, 1);
+}
+static void
+mp1(struct cell *c)
+{
+	c->r[0] = LOAD(c->y);
+	c->r[1] = LOAD(c->x);
+}
+static bool
+mp_bad(const struct cell *c)
+{
+	return c->r[0] == 1 && c->r[1] == 0;
+}
 
-static void lb0(struct cell *c) { c->r[0] = LOAD(c->x); STORE(c->y, 1); }
-static void lb1(struct cell *c) { c->r[1] = LOAD(c->y); STORE(c->x, 1); }
-static bool lb_bad(const struct cell *c) { return c->r[0] == 1 && c->r[1] == 1; }
+static void
+lb0(struct cell *c)
+{
+	c->r[0] = LOAD(c->x);
+	STORE(c->y, 1);
+}
+static void
+lb1(struct cell *c)
+{
+	c->r[1] = LOAD(c->y);
+	STORE(c->x, 1);
+}
+static bool
+lb_bad(const struct cell *c)
+{
+	return c->r[0] == 1 && c->r[1] == 1;
+}
 
-static void co0(struct cell *c) { STORE(c->x, 1); STORE(c->x, 2); }
-static void co1(struct cell *c) { c->r[0] = LOAD(c->x); c->r[1] = LOAD(c->x); }
-static bool co_bad(const struct cell *c) { return c->r[0] > c->r[1]; }
+static void
+co0(struct cell *c)
+{
+	STORE(c->x, 1);
+	STORE(c->x, 2);
+}
+static void
+co1(struct cell *c)
+{
+	c->r[0] = LOAD(c->x);
+	c->r[1] = LOAD(c->x);
+}
+static bool
+co_bad(const struct cell *c)
+{
+	return c->r[0] > c->r[1];
+}
 
-static void iriw0(struct cell *c) { STORE(c->x, 1); }
-static void iriw1(struct cell *c) { STORE(c->y, 1); }
-static void iriw2(struct cell *c) { c->r[0] = LOAD(c->x); c->r[1] = LOAD(c->y); }
-static void iriw3(struct cell *c) { c->r[2] = LOAD(c->y); c->r[3] = LOAD(c->x); }
+static void
+iriw0(struct cell *c)
+{
+	STORE(c->x, 1);
+}
+static void
+iriw1(struct cell *c)
+{
+	STORE(c->y, 1);
+}
+static void
+iriw2(struct cell *c)
+{
+	c->r[0] = LOAD(c->x);
+	c->r[1] = LOAD(c->y);
+}
+static void
+iriw3(struct cell *c)
+{
+	c->r[2] = LOAD(c->y);
+	c->r[3] = LOAD(c->x);
+}
 static bool
 iriw_bad(const struct cell *c)
 {
@@ -76,7 +152,8 @@ static const struct litmus sbx = { 2, { sbx0, sbx1 }, sb_bad };
 static const struct litmus mp = { 2, { mp0, mp1 }, mp_bad };
 static const struct litmus lb = { 2, { lb0, lb1 }, lb_bad };
 static const struct litmus co = { 2, { co0, co1 }, co_bad };
-static const struct litmus iriw = { 4, { iriw0, iriw1, iriw2, iriw3 }, iriw_bad };
+static const struct litmus iriw = { 4, { iriw0, iriw1, iriw2, iriw3 },
+	iriw_bad };
 
 static void
 run_thread(void *arg)
@@ -114,10 +191,10 @@ run(const struct litmus *l)
 	CHECK_EQ(bad, 0);
 }
 
-#define LITMUS(name)             \
-	static void test_##name(void) \
-	{                        \
-		run(&name);      \
+#define LITMUS(name)                                                           \
+	static void test_##name(void)                                          \
+	{                                                                      \
+		run(&name);                                                    \
 	}
 LITMUS(sb)
 LITMUS(sbx)

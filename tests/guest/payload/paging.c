@@ -6,22 +6,22 @@
  */
 #include "guest.h"
 
-#define CR0_WP	 0x10000ull
-#define CR4_PGE	 0x80ull
+#define CR0_WP	  0x10000ull
+#define CR4_PGE	  0x80ull
 #define CR4_PCIDE 0x20000ull
-#define CR4_SMEP 0x100000ull
-#define CR4_SMAP 0x200000ull
-#define EFER	 0xc0000080
-#define EFER_NXE 0x800ull
-#define EFL_AC	 0x40000ull
+#define CR4_SMEP  0x100000ull
+#define CR4_SMAP  0x200000ull
+#define EFER	  0xc0000080
+#define EFER_NXE  0x800ull
+#define EFL_AC	  0x40000ull
 
-#define PF_P	0x01u
-#define PF_W	0x02u
-#define PF_U	0x04u
-#define PF_RSVD 0x08u
-#define PF_I	0x10u
+#define PF_P	  0x01u
+#define PF_W	  0x02u
+#define PF_U	  0x04u
+#define PF_RSVD	  0x08u
+#define PF_I	  0x10u
 
-#define VA WINDOW
+#define VA	  WINDOW
 
 enum access { READ, WRITE, EXEC };
 
@@ -103,7 +103,8 @@ do_access(const struct world *w, enum access a)
 static void
 check_access(const struct world *w, enum access a, uint64_t pte)
 {
-	volatile uint8_t *page = (volatile uint8_t *)(uintptr_t)(pte & 0xffffffffff000);
+	volatile uint8_t *page =
+	    (volatile uint8_t *)(uintptr_t)(pte & 0xffffffffff000);
 	const struct frame *f;
 	uint32_t want;
 	bool fault;
@@ -160,8 +161,8 @@ test_smap_ac(void)
 
 	set_world(&w);
 	map_page(VA, scratch, PTE_P | PTE_W | PTE_U);
-	EXPECT_TRAP(guarded((void (*)(void *))(uintptr_t)k_read, (void *)VA),
-	    14, PF_P);
+	EXPECT_TRAP(
+	    guarded((void (*)(void *))(uintptr_t)k_read, (void *)VA), 14, PF_P);
 	EXPECT_NONE(
 	    guarded((void (*)(void *))(uintptr_t)k_read_ac, (void *)VA));
 	EXPECT_NONE(
@@ -175,8 +176,9 @@ test_smap_ac(void)
 static void
 test_upper_levels(void)
 {
-	volatile uint64_t *pde = (volatile uint64_t *)(uintptr_t)(
-	    page_pdpt[VA >> 30 & 511] & 0xffffffffff000);
+	volatile uint64_t *pde =
+	    (volatile uint64_t *)(uintptr_t)(page_pdpt[VA >> 30 & 511] &
+					     0xffffffffff000);
 	uint64_t saved;
 
 	map_page(VA, scratch, PTE_P | PTE_W | PTE_U);
@@ -255,16 +257,19 @@ test_cr2_crossing(void)
 	map_page(VA, scratch, PTE_P | PTE_W);
 	map_page(VA + PAGE, 0, 0);
 	*(volatile uint32_t *)(VA + PAGE - 4) = 0x11223344;
-	f = guarded((void (*)(void *))(uintptr_t)k_read, (void *)(VA + PAGE - 1));
+	f = guarded(
+	    (void (*)(void *))(uintptr_t)k_read, (void *)(VA + PAGE - 1));
 	EXPECT_NONE(f);
 	f = guarded((void (*)(void *))(uintptr_t)k_read8, (void *)(uintptr_t)p);
 	EXPECT_TRAP(f, 14, 0);
 	CHECK_EQ(this_cpu()->cr2, VA + PAGE);
-	f = guarded((void (*)(void *))(uintptr_t)k_write8, (void *)(uintptr_t)p);
+	f = guarded(
+	    (void (*)(void *))(uintptr_t)k_write8, (void *)(uintptr_t)p);
 	EXPECT_TRAP(f, 14, PF_W);
 	CHECK_EQ(*(volatile uint32_t *)(VA + PAGE - 4), 0x11223344);
 	map_page(VA + PAGE, scratch, PTE_P);
-	f = guarded((void (*)(void *))(uintptr_t)k_write8, (void *)(uintptr_t)p);
+	f = guarded(
+	    (void (*)(void *))(uintptr_t)k_write8, (void *)(uintptr_t)p);
 	EXPECT_TRAP(f, 14, PF_W | PF_P);
 	CHECK_EQ(this_cpu()->cr2, VA + PAGE);
 	CHECK_EQ(*(volatile uint32_t *)(VA + PAGE - 4), 0x11223344);
@@ -279,7 +284,7 @@ test_large_pages(void)
 
 	(void)pte_of(VA);
 	pd = (volatile uint64_t *)(uintptr_t)(page_pdpt[VA >> 30 & 511] &
-	    0xffffffffff000);
+					      0xffffffffff000);
 	pd[1] = (uint64_t)(uintptr_t)big | PTE_P | PTE_W | PTE_PS;
 	invlpg((uint64_t)(uintptr_t)p);
 	big[0x123456] = 0x5a;
@@ -290,8 +295,8 @@ test_large_pages(void)
 	/* A bit between the page's size and its frame number is reserved. */
 	pd[1] |= 1ull << 13;
 	invlpg((uint64_t)(uintptr_t)p);
-	EXPECT_TRAP(guarded((void (*)(void *))(uintptr_t)k_read,
-			(void *)(uintptr_t)p),
+	EXPECT_TRAP(
+	    guarded((void (*)(void *))(uintptr_t)k_read, (void *)(uintptr_t)p),
 	    14, PF_P | PF_RSVD);
 	pd[1] = 0;
 	invlpg((uint64_t)(uintptr_t)p);

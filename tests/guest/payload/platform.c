@@ -5,7 +5,15 @@
  */
 #include "guest.h"
 
-enum end { END_TESTS, END_CF9, END_KBD, END_PORT92, END_S5, END_TRIPLE, END_HALT };
+enum end {
+	END_TESTS,
+	END_CF9,
+	END_KBD,
+	END_PORT92,
+	END_S5,
+	END_TRIPLE,
+	END_HALT
+};
 
 #define COM1	 0x3f8
 #define COM1_GSI 4

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Between rings: INT, IRET, SYSCALL and SYSRET from 64-bit and compatibility mode,
- * SYSENTER and SYSEXIT, SWAPGS, FSGSBASE, stack switching by TSS, privilege
- * checks, I/O permission, UMIP, TSD.
+ * Between rings: INT, IRET, SYSCALL and SYSRET from 64-bit and compatibility
+ * mode, SYSENTER and SYSEXIT, SWAPGS, FSGSBASE, stack switching by TSS,
+ * privilege checks, I/O permission, UMIP, TSD.
  */
 #include "guest.h"
 
@@ -21,61 +21,62 @@
 uint64_t sys_rcx, sys_r11, sys_cs, sys_ss, sys_flags, sys_gs, sys_user_rsp;
 uint64_t sys_count;
 
-__asm__(".text\n"
-	"syscall_entry:\n"
-	"swapgs\n"
-	"movq %rsp, sys_user_rsp\n"
-	"movq %rcx, sys_rcx\n"
-	"movq %r11, sys_r11\n"
-	"movq $user_stack + 4096, %rsp\n"
-	"pushfq; popq sys_flags\n"
-	"movl %cs, %ecx; movq %rcx, sys_cs\n"
-	"movl %ss, %ecx; movq %rcx, sys_ss\n"
-	"movq %gs:0, %rcx; movq %rcx, sys_gs\n"
-	"incq sys_count\n"
-	"incq %rax\n"
-	"movq sys_user_rsp, %rsp\n"
-	"movq sys_rcx, %rcx\n"
-	"movq sys_r11, %r11\n"
-	"swapgs\n"
-	"sysretq\n"
-	/* From compatibility mode: back by SYSRETL. */
-	"syscall_compat_entry:\n"
-	"movq %rcx, sys_rcx\n"
-	"movq %r11, sys_r11\n"
-	"incq sys_count\n"
-	"addq $2, %rax\n"
-	"sysretl\n"
-	/* CPL 3, 64-bit. */
-	"u_syscall: movq $0x1000, %rax; movq $0x55, %rbx\n"
-	"syscall\n"
-	"u_syscall_after: movq %gs:0, %rdx; movl %cs, %ecx; movl %ss, %esi\n"
-	"int $0x80\n"
-	"u_syscall_flags: stc; std; syscall; pushfq; popq %rbx; cld; int $0x80\n"
-	"u_int: movl $7, %eax; int $0x81; int $0x80\n"
-	"u_swapgs: swapgs\n"
-	"u_gsbase: movq $0x12345000, %rax; wrgsbase %rax; rdgsbase %rbx\n"
-	"wrfsbase %rbx; rdfsbase %rcx; int $0x80\n"
-	"u_rdtsc: rdtsc; int $0x80\n"
-	"u_sgdt: sgdt -64(%rsp); int $0x80\n"
-	"u_in: inb $0x80, %al; int $0x80\n"
-	"u_in_wide: inl $0x80, %eax; int $0x80\n"
-	"u_cli: cli; int $0x80\n"
-	"u_hlt: hlt\n"
-	"u_popf: pushq $0x3202; popfq; pushfq; popq %rax; int $0x80\n"
-	"u_lretq: pushq $0x1b; leaq u_compat_entry(%rip), %rax; pushq %rax\n"
-	"lretq\n"
-	".code32\n"
-	"u_compat_entry: movl $0x11223344, %eax; int $0x80\n"
-	"u_compat_syscall: movl $0x2000, %eax; syscall\n"
-	"u_compat_after: movl %cs, %ebx; int $0x80\n"
-	"u_compat_int: int $0x81; movl %esp, %ecx; int $0x80\n"
-	"u_compat_sysenter: movl $5, %eax; sysenter\n"
-	"u_compat_stack: pushl $0x1234; popl %eax; pusha; popa; int $0x80\n"
-	"u_compat_limit: movl %fs:0x1000, %eax; int $0x80\n"
-	"u_compat_to_64: ljmpl $0x2b, $u_64_from_compat + 0x80000000\n"
-	".code64\n"
-	"u_64_from_compat: movabsq $0x1122334455667788, %rax; int $0x80\n");
+__asm__(
+    ".text\n"
+    "syscall_entry:\n"
+    "swapgs\n"
+    "movq %rsp, sys_user_rsp\n"
+    "movq %rcx, sys_rcx\n"
+    "movq %r11, sys_r11\n"
+    "movq $user_stack + 4096, %rsp\n"
+    "pushfq; popq sys_flags\n"
+    "movl %cs, %ecx; movq %rcx, sys_cs\n"
+    "movl %ss, %ecx; movq %rcx, sys_ss\n"
+    "movq %gs:0, %rcx; movq %rcx, sys_gs\n"
+    "incq sys_count\n"
+    "incq %rax\n"
+    "movq sys_user_rsp, %rsp\n"
+    "movq sys_rcx, %rcx\n"
+    "movq sys_r11, %r11\n"
+    "swapgs\n"
+    "sysretq\n"
+    /* From compatibility mode: back by SYSRETL. */
+    "syscall_compat_entry:\n"
+    "movq %rcx, sys_rcx\n"
+    "movq %r11, sys_r11\n"
+    "incq sys_count\n"
+    "addq $2, %rax\n"
+    "sysretl\n"
+    /* CPL 3, 64-bit. */
+    "u_syscall: movq $0x1000, %rax; movq $0x55, %rbx\n"
+    "syscall\n"
+    "u_syscall_after: movq %gs:0, %rdx; movl %cs, %ecx; movl %ss, %esi\n"
+    "int $0x80\n"
+    "u_syscall_flags: stc; std; syscall; pushfq; popq %rbx; cld; int $0x80\n"
+    "u_int: movl $7, %eax; int $0x81; int $0x80\n"
+    "u_swapgs: swapgs\n"
+    "u_gsbase: movq $0x12345000, %rax; wrgsbase %rax; rdgsbase %rbx\n"
+    "wrfsbase %rbx; rdfsbase %rcx; int $0x80\n"
+    "u_rdtsc: rdtsc; int $0x80\n"
+    "u_sgdt: sgdt -64(%rsp); int $0x80\n"
+    "u_in: inb $0x80, %al; int $0x80\n"
+    "u_in_wide: inl $0x80, %eax; int $0x80\n"
+    "u_cli: cli; int $0x80\n"
+    "u_hlt: hlt\n"
+    "u_popf: pushq $0x3202; popfq; pushfq; popq %rax; int $0x80\n"
+    "u_lretq: pushq $0x1b; leaq u_compat_entry(%rip), %rax; pushq %rax\n"
+    "lretq\n"
+    ".code32\n"
+    "u_compat_entry: movl $0x11223344, %eax; int $0x80\n"
+    "u_compat_syscall: movl $0x2000, %eax; syscall\n"
+    "u_compat_after: movl %cs, %ebx; int $0x80\n"
+    "u_compat_int: int $0x81; movl %esp, %ecx; int $0x80\n"
+    "u_compat_sysenter: movl $5, %eax; sysenter\n"
+    "u_compat_stack: pushl $0x1234; popl %eax; pusha; popa; int $0x80\n"
+    "u_compat_limit: movl %fs:0x1000, %eax; int $0x80\n"
+    "u_compat_to_64: ljmpl $0x2b, $u_64_from_compat + 0x80000000\n"
+    ".code64\n"
+    "u_64_from_compat: movabsq $0x1122334455667788, %rax; int $0x80\n");
 extern uint8_t syscall_entry[], syscall_compat_entry[], u_syscall[],
     u_syscall_after[], u_syscall_flags[], u_int[], u_swapgs[], u_gsbase[],
     u_rdtsc[], u_sgdt[], u_in[], u_in_wide[], u_cli[], u_hlt[], u_popf[],
@@ -305,7 +306,7 @@ test_io_permission(void)
 	memcpy(tss + 102, &iomap, 2);
 	memset(tss + 104, 0xff, sizeof(tss) - 104);
 	d[0] = (104 + 8192) | (base & 0xffffff) << 16 | 0x89ull << 40 |
-	    (base >> 24 & 0xff) << 56;
+	       (base >> 24 & 0xff) << 56;
 	d[1] = base >> 32;
 	__asm__ volatile("ltr %w0" ::"r"(SEL_SCRATCH));
 	u.rflags = 2;

@@ -48,8 +48,18 @@ static void
 test_same_block(void)
 {
 	static const uint8_t code[] = {
-		0xc6, 0x05, 0x01, 0x00, 0x00, 0x00, 0x22, /* movb $0x22, 1(%rip) */
-		0xb8, 0x11, 0x00, 0x00, 0x00,		  /* mov $0x11, %eax */
+		0xc6,
+		0x05,
+		0x01,
+		0x00,
+		0x00,
+		0x00,
+		0x22, /* movb $0x22, 1(%rip) */
+		0xb8,
+		0x11,
+		0x00,
+		0x00,
+		0x00, /* mov $0x11, %eax */
 		0xc3,
 	};
 
@@ -64,9 +74,20 @@ static void
 test_next_block(void)
 {
 	static const uint8_t code[] = {
-		0xc6, 0x05, 0x03, 0x00, 0x00, 0x00, 0x33, /* movb $0x33, 3(%rip) */
-		0xeb, 0x00,				  /* jmp on */
-		0xb8, 0x11, 0x00, 0x00, 0x00,
+		0xc6,
+		0x05,
+		0x03,
+		0x00,
+		0x00,
+		0x00,
+		0x33, /* movb $0x33, 3(%rip) */
+		0xeb,
+		0x00, /* jmp on */
+		0xb8,
+		0x11,
+		0x00,
+		0x00,
+		0x00,
 		0xc3,
 	};
 
@@ -111,8 +132,8 @@ test_alias(void)
 	put_code(page, 1);
 	put_code(page + PAGE, 2);
 	for (uint32_t i = 0; i < 100; i++) {
-		map_page(WINDOW, (uint64_t)(uintptr_t)page + (i & 1) * PAGE,
-		    PTE_P);
+		map_page(
+		    WINDOW, (uint64_t)(uintptr_t)page + (i & 1) * PAGE, PTE_P);
 		CHECK_EQ(code_at(WINDOW)(), 1 + (i & 1));
 	}
 }
@@ -132,7 +153,8 @@ test_string_over_code(void)
 	}
 }
 
-/* --- two processors --------------------------------------------------------------- */
+/* --- two processors
+ * --------------------------------------------------------------- */
 
 static volatile uint32_t ready, done, wrong, stop;
 
@@ -202,7 +224,8 @@ test_racing_modify(void)
 	CHECK_EQ(wrong, 0);
 }
 
-/* --- no RAM ------------------------------------------------------------------------- */
+/* --- no RAM
+ * ------------------------------------------------------------------------- */
 
 static void
 test_mmio_code(void)

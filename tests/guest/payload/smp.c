@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Several processors: inter-processor interrupts of all kinds, INIT and start-up
- * twice, locked instructions that must add up, TLB shootdown, page-table bits
- * set by one processor while another changes the entry.
+ * Several processors: inter-processor interrupts of all kinds, INIT and
+ * start-up twice, locked instructions that must add up, TLB shootdown,
+ * page-table bits set by one processor while another changes the entry.
  */
 #include "guest.h"
 
@@ -141,7 +141,8 @@ test_init_again(void)
 	smp_wait(1);
 }
 
-/* --- locked instructions ------------------------------------------------------------ */
+/* --- locked instructions
+ * ------------------------------------------------------------ */
 
 #define ROUNDS 20000u
 
@@ -177,14 +178,16 @@ add_all(void *arg)
 		__asm__ volatile("lock xaddq %1, %0"
 				 : "+m"(c[2]), "+r"(one)::"memory");
 		old = c[3];
-		while (!__atomic_compare_exchange_n(&c[3], &old, old + 5,
-		    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		while (!__atomic_compare_exchange_n(&c[3], &old, old + 5, false,
+		    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 			;
 		__asm__ volatile("lock subw $1, %0" : "+m"(c[4])::"memory");
-		__asm__ volatile("lock incl %0"
-				 : "+m"(*(uint32_t *)(crossing + 61))::"memory");
-		__asm__ volatile("lock incl %0"
-				 : "+m"(*(uint32_t *)(crossing + 4094))::"memory");
+		__asm__ volatile(
+		    "lock incl %0"
+		    : "+m"(*(uint32_t *)(crossing + 61))::"memory");
+		__asm__ volatile(
+		    "lock incl %0"
+		    : "+m"(*(uint32_t *)(crossing + 4094))::"memory");
 	}
 }
 
@@ -219,11 +222,11 @@ cas_pairs(void *arg)
 		bool ok;
 
 		do {
-			__asm__ volatile("lock cmpxchg16b %0; sete %3"
-					 : "+m"(shared.pair), "+a"(lo), "+d"(hi),
-					 "=q"(ok)
-					 : "b"(lo + 1), "c"(hi + 3)
-					 : "memory");
+			__asm__ volatile(
+			    "lock cmpxchg16b %0; sete %3"
+			    : "+m"(shared.pair), "+a"(lo), "+d"(hi), "=q"(ok)
+			    : "b"(lo + 1), "c"(hi + 3)
+			    : "memory");
 			if (!ok && hi != lo * 3)
 				FAIL("torn: %#lx %#lx", lo, hi);
 		} while (!ok);
@@ -274,7 +277,8 @@ test_spin_lock(void)
 	CHECK_EQ(shared.counter[0], (uint64_t)ROUNDS / 10 * smp_count());
 }
 
-/* --- translations ------------------------------------------------------------------ */
+/* --- translations
+ * ------------------------------------------------------------------ */
 
 static volatile uint32_t acks;
 
@@ -315,8 +319,8 @@ test_shootdown(void)
 	for (uint32_t e = 1; e < 300; e++) {
 		frames[e & 1][0] = e;
 		acks = 0;
-		map_page(WINDOW, (uint64_t)(uintptr_t)frames[e & 1],
-		    PTE_P | PTE_W);
+		map_page(
+		    WINDOW, (uint64_t)(uintptr_t)frames[e & 1], PTE_P | PTE_W);
 		apic_write(APIC_ICR, ICR_OTHERS | (VEC_TEST + 1));
 		if (!WAIT_FOR(acks == n - 1, 5000000ull)) {
 			shoot_stop = 1;
@@ -357,8 +361,8 @@ test_dirty_race(void)
 	smp_run(1, touch_window, NULL);
 	for (unsigned int round = 0; round < 300; round++)
 		for (unsigned int i = 0; i < TOUCH_PAGES; i++) {
-			uint64_t *pte = (uint64_t *)(uintptr_t)pte_of(
-			    WINDOW + i * PAGE);
+			uint64_t *pte =
+			    (uint64_t *)(uintptr_t)pte_of(WINDOW + i * PAGE);
 			uint64_t old = __atomic_load_n(pte, __ATOMIC_RELAXED);
 			uint64_t new;
 

@@ -112,7 +112,6 @@ catch_all(void (*fn)(int, siginfo_t *, void *))
 	M(far_jmp_imm, ".byte 0xea, 0, 0, 0, 0, 0x33, 0")               \
 	M(int3, "nop\n int3\n nop")                                     \
 	M(int_3, ".byte 0xcd, 3")                                       \
-	
 	M(int_4, "int $4")                                              \
 	M(int_0, "int $0")                                              \
 	M(int_14, "int $14")                                            \

@@ -1197,7 +1197,7 @@ static const struct ea_case ea_cases[] = {
 	    ACC_W, -1 },
 	{ "compat over", MODE_PE | MODE_LM, SEG_DS, 0xfff, RW, 0xffd, 4, ACC_R,
 	    EXC_GP },
-	{ "flat skips", MODE_PE | MODE_FLAT, SEG_DS, FLATLIM, RW, 0xffffffff, 4,
+	{ "flat skips", MODE_PE | MODE_FLAT, SEG_DS, FLATLIM, RW, 0xfffffffc, 4,
 	    ACC_W, -1 },
 	{ "flat but fs", MODE_PE | MODE_FLAT, SEG_FS, 0xfff, RW, 0xffd, 4,
 	    ACC_W, EXC_GP },

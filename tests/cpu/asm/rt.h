@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* clang-format off: assembler, not C */
+/* clang-format off */
 /*
  * rt.h - what the self-checking programs of tests/cpu/asm share.
  *

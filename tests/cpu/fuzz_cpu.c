@@ -15,10 +15,13 @@
  */
 #include "fuzz_cpu.h"
 
+#include <cpuid.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#define EXIT_SKIP 77 /* meson's */
 
 struct fuzz fuzz;
 const enum page_kind fuzz_data_kind[NDATA] = { RW, RW, RO, HOLE, RW };
@@ -26,7 +29,7 @@ const enum page_kind fuzz_data_kind[NDATA] = { RW, RW, RO, HOLE, RW };
 static struct {
 	uint64_t count, at;
 	double seconds;
-	bool keep_going, one;
+	bool keep_going, one, any_cpu;
 	const char *only;
 	unsigned int print; /* failures of one mnemonic */
 } opt = { .seconds = 10, .print = 3 };
@@ -43,6 +46,8 @@ run_both(const struct test *t, struct outcome *n, struct outcome *e)
 	engine_prepare(t);
 	native_prepare(t);
 	native_run(t, n);
+	if (n->vector == VECTOR_LOST)
+		return true;
 	engine_run(t, e);
 	return compare(t, n, e, false) == 0;
 }
@@ -117,16 +122,24 @@ reseed(uint64_t salt, uint64_t index)
 	(void)rnd();
 }
 
-static int
-parse_only(struct test *t)
-{
-	unsigned int v;
+#define ONLY_TRIES 1000u /* states for the given bytes */
 
-	t->len = 0;
-	while (t->len < TEST_BYTES - 1 &&
-	       sscanf(opt.only + 2 * t->len, "%2x", &v) == 1)
-		t->bytes[t->len++] = (uint8_t)v;
-	return parse_test(t) ? 0 : -1;
+static void
+parse_only(struct test *t, uint64_t index)
+{
+	unsigned int v, try;
+
+	for (try = 0; try < ONLY_TRIES; try++) {
+		reseed(2 + try, index);
+		t->len = 0;
+		while (t->len < TEST_BYTES - 1 &&
+		       sscanf(opt.only + 2 * t->len, "%2x", &v) == 1)
+			t->bytes[t->len++] = (uint8_t)v;
+		if (parse_test(t))
+			return;
+	}
+	fprintf(stderr, "fuzz_cpu: cannot test %s\n", opt.only);
+	exit(64);
 }
 
 /* Test number `index`: it depends on the seed and the number alone. */
@@ -142,11 +155,7 @@ make(struct test *t, uint64_t index)
 	}
 	reseed(2, fuzz.seq_max ? index / CODE_PERIOD : index);
 	if (opt.only != NULL) {
-		reseed(2, index);
-		if (parse_only(t) != 0) {
-			fprintf(stderr, "fuzz_cpu: cannot test %s\n", opt.only);
-			exit(64);
-		}
+		parse_only(t, index);
 		return;
 	}
 	make_test(t);
@@ -219,7 +228,8 @@ usage(void)
 	fprintf(stderr,
 	    "usage: fuzz_cpu [--mode 64|32|16] [--sequence N] [--seconds N]\n"
 	    "                [--count N] [--seed N] [--at N] [--keep-going]\n"
-	    "                [--undefined] [--print N] [--only HEX]\n");
+	    "                [--undefined] [--any-cpu] [--print N] [--only "
+	    "HEX]\n");
 	return 64;
 }
 
@@ -265,6 +275,19 @@ parse_option(const char *name, const char *val)
 	return 0;
 }
 
+/*
+ * The guest's CPU is AMD's, and so are many details that are compared: order of
+ * faults, undefined results.  Another maker's is no oracle for them.
+ */
+static bool
+host_is_amd(void)
+{
+	uint32_t a, b, c, d;
+
+	return __get_cpuid(0, &a, &b, &c, &d) != 0 && b == signature_AMD_ebx &&
+	       c == signature_AMD_ecx && d == signature_AMD_edx;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -274,6 +297,8 @@ main(int argc, char **argv)
 	for (k = 1; k < argc; k++) {
 		if (strcmp(argv[k], "--keep-going") == 0)
 			opt.keep_going = true;
+		else if (strcmp(argv[k], "--any-cpu") == 0)
+			opt.any_cpu = true;
 		else if (strcmp(argv[k], "--undefined") == 0)
 			fuzz.undefined = true;
 		else if (k + 1 < argc &&
@@ -282,9 +307,13 @@ main(int argc, char **argv)
 		else
 			return usage();
 	}
+	if (!opt.any_cpu && !host_is_amd()) {
+		fprintf(stderr, "fuzz_cpu: not an AMD host\n");
+		return EXIT_SKIP;
+	}
 	if (fuzz.mode == FUZZ_16 && seg_native_init() != 0) {
 		fprintf(stderr, "fuzz_cpu: no modify_ldt(2) here\n");
-		return 77;
+		return EXIT_SKIP;
 	}
 	filter_init();
 	reseed(1, 0);

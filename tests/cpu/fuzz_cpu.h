@@ -14,8 +14,7 @@
 
 #include "fpu_priv.h"
 
-/* --- the arena: the same addresses in the process and in the guest -----------
- */
+/* --- the arena: the same addresses in process and guest -------------- */
 
 #define PAGE	  0x1000ull
 #define CODE_VA	  0x10000000ull /* 2 pages */
@@ -137,7 +136,8 @@ void make_test(struct test *t);
 /* The next instruction of t, at offset off; false: try again. */
 bool make_insn(struct test *t, unsigned int off, struct test_insn *ret);
 /* Choose registers so that the operands fall where they are interesting. */
-void aim(struct test *t, const struct test_insn *in);
+/* False: this test cannot be run. */
+bool aim(struct test *t, const struct test_insn *in);
 void aim_stack(struct test *t);
 /* An instruction pointer whose bytes lie in the two code pages. */
 void rnd_rip(struct test *t);
@@ -155,7 +155,8 @@ bool parse_test(struct test *t);
 /* fuzz_sel.c: what loads selectors or asks about them. */
 bool selectors_used(const struct test_insn *in);
 void selectors_aim_registers(struct test *t, const struct test_insn *in);
-void selectors_aim_memory(struct test *t, const struct test_insn *in);
+/* False: this test cannot be run. */
+bool selectors_aim_memory(struct test *t, const struct test_insn *in);
 void selectors_aim_immediate(struct test *t, struct test_insn *in);
 
 /* fuzz_seq.c */

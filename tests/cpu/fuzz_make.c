@@ -204,7 +204,7 @@ aim_bits(struct test *t)
 					  : (uint32_t)(int16_t)rnd();
 }
 
-void
+bool
 aim(struct test *t, const struct test_insn *in)
 {
 	bool selectors = fuzz.mode == FUZZ_16 && selectors_used(in);
@@ -215,14 +215,15 @@ aim(struct test *t, const struct test_insn *in)
 	for (k = 0; k < in->zi.operand_count; k++)
 		if (in->ops[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
 			aim_operand(t, in, &in->ops[k]);
-	if (selectors)
-		selectors_aim_memory(t, in);
+	if (selectors && !selectors_aim_memory(t, in))
+		return false;
 	if (in->zi.mnemonic >= ZYDIS_MNEMONIC_BT &&
 	    in->zi.mnemonic <= ZYDIS_MNEMONIC_BTS && below(4) != 0)
 		aim_bits(t);
 	if (in->zi.raw.prefix_count > 0 &&
 	    in->zi.meta.category == ZYDIS_CATEGORY_STRINGOP && below(8))
 		t->s.gpr[R_RCX] = below(40);
+	return true;
 }
 
 void
@@ -256,7 +257,7 @@ rnd_rip(struct test *t)
 		t->s.rip = 0;
 }
 
-static void
+static bool
 make_single(struct test *t)
 {
 	rnd_rip(t);
@@ -271,19 +272,22 @@ make_single(struct test *t)
 		t->undef = (uint32_t)t->insn[0].zi.cpu_flags->undefined;
 	rnd_state(t);
 	aim_stack(t);
-	aim(t, &t->insn[0]);
+	return aim(t, &t->insn[0]);
 }
 
 void
 make_test(struct test *t)
 {
 	t->run = fuzz.seq_max != 0;
-	t->npokes = 0;
-	rnd_segments(t);
-	if (t->run)
-		make_sequence(t);
-	else
-		make_single(t);
+	for (;;) {
+		t->npokes = 0;
+		rnd_segments(t);
+		if (t->run)
+			make_sequence(t);
+		else if (!make_single(t))
+			continue;
+		return;
+	}
 }
 
 bool
@@ -307,7 +311,8 @@ parse_test(struct test *t)
 	rnd_state(t);
 	aim_stack(t);
 	for (off = 0; off < t->n; off++)
-		aim(t, &t->insn[off]);
+		if (!aim(t, &t->insn[off]))
+			return false;
 	if (t->n == 1 && t->insn[0].zi.cpu_flags != NULL)
 		t->undef = (uint32_t)t->insn[0].zi.cpu_flags->undefined;
 	if (t->run)

@@ -9,9 +9,16 @@
 #include <string.h>
 
 static bool
+is_iret(const struct test_insn *in)
+{
+	return in->zi.mnemonic == ZYDIS_MNEMONIC_IRET ||
+	       in->zi.mnemonic == ZYDIS_MNEMONIC_IRETD;
+}
+
+static bool
 is_far(const struct test_insn *in)
 {
-	return in->zi.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+	return in->zi.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || is_iret(in);
 }
 
 /* The operand is an offset with a selector behind it. */
@@ -71,16 +78,17 @@ selectors_aim_registers(struct test *t, const struct test_insn *in)
 	}
 }
 
-static void
+static bool
 poke(struct test *t, uint64_t va, uint32_t val, unsigned int size)
 {
 	va = (uint32_t)va;
 	if (va < DATA_VA || va + size > DATA_VA + 2 * PAGE ||
 	    t->npokes == ARRAY_LEN(t->poke))
-		return;
+		return false;
 	t->poke[t->npokes].va = va;
 	t->poke[t->npokes].val = val;
 	t->poke[t->npokes++].size = size;
+	return true;
 }
 
 /* Linear address of a memory operand. */
@@ -111,10 +119,19 @@ rnd_target(void)
 	return below(4) ? below(0x2000) : (uint32_t)rnd_value();
 }
 
-void
+/* What IRET loads keeps the process in single steps. */
+static uint32_t
+rnd_flags_image(void)
+{
+	return ((uint32_t)rnd() & (FL_OSZAPC | FL_DF | FL_IF | FL_IOPL)) |
+	       FL_TF;
+}
+
+bool
 selectors_aim_memory(struct test *t, const struct test_insn *in)
 {
 	unsigned int k, w = in->zi.operand_width == 16 ? 2 : 4;
+	bool safe = !is_iret(in);
 	uint64_t va;
 
 	for (k = 0; k < in->zi.operand_count; k++) {
@@ -131,7 +148,10 @@ selectors_aim_memory(struct test *t, const struct test_insn *in)
 		poke(t, va + w, rnd_selector(), 2);
 		if (is_far(in))
 			poke(t, va, rnd_target(), w);
+		if (is_iret(in))
+			safe = poke(t, va + 2 * w, rnd_flags_image(), w);
 	}
+	return safe;
 }
 
 /* JMP and CALL ptr16:16, ptr16:32: the bytes end with the pointer. */

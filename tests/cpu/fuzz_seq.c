@@ -223,7 +223,7 @@ add_loop(struct test *t, uint32_t undef)
 	unsigned int k, to = below(t->n);
 	int dist;
 
-	for (k = to; k < t->n; k++)
+	for (k = 0; k < t->n; k++)
 		if (is_branch(&t->insn[k]) || writes(&t->insn[k], 1u << R_RCX))
 			return;
 	dist = (int)t->insn[to].off - (int)(t->len + 2);
@@ -291,7 +291,7 @@ make_sequence(struct test *t)
 		undef = undef_after(in, undef, branched);
 		t->len += in->zi.length;
 	}
-	if (below(4) == 0)
+	if (store == n && below(3) == 0)
 		add_loop(t, undef);
 	t->undef = undef;
 	memset(t->bytes + t->len, 0xcc, TEST_BYTES - t->len);

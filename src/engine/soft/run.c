@@ -154,7 +154,8 @@ deliver(struct soft_cpu *c)
 		cpu_deliver_exception(c);
 		return;
 	}
-	if (c->intr_shadow)
+	/* Waiting for SIPI, a processor takes neither (SDM 3A 8.4.1). */
+	if (c->intr_shadow || c->wait_sipi)
 		return;
 	if (unlikely(c->nmi_pending) && !c->nmi_blocked) {
 		c->nmi_pending = false;
@@ -306,7 +307,9 @@ handle_leave(struct soft_cpu *c)
 {
 	switch (c->leave) {
 	case LEAVE_HLT:
-		vcpu_stat_add(c->stats, VMSTAT_VMEXIT_HLT, 1);
+		/* With -H the core counts the exit. */
+		if (!c->cap[VM_CAP_HALT_EXIT])
+			vcpu_stat_add(c->stats, VMSTAT_VMEXIT_HLT, 1);
 		c->halted = true;
 		break;
 	case LEAVE_SHUTDOWN:

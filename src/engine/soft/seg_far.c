@@ -109,11 +109,15 @@ jump_code(struct soft_cpu *c, const struct farptr *t, struct desc *d)
 	return true;
 }
 
+/*
+ * CS and the return address are pushed one by one before the target is compared
+ * with the limit (APM 3 CALL far); what was pushed stays in memory.
+ */
 static bool
 call_code(struct soft_cpu *c, const struct farptr *t, struct desc *d,
     unsigned int opsize, uint64_t ret_rip)
 {
-	uint64_t vals[2] = { c->seg[SEG_CS].sel, ret_rip };
+	uint64_t old_cs = c->seg[SEG_CS].sel;
 	struct soft_seg cs;
 	struct stack st;
 
@@ -121,8 +125,9 @@ call_code(struct soft_cpu *c, const struct farptr *t, struct desc *d,
 		return false;
 	desc_to_seg(d, t->sel, &cs);
 	stack_current(c, &st);
-	if (!cs_check_rip(c, &cs, t->off, 0) || !desc_set_accessed(c, d) ||
-	    !stack_push_frame(c, &st, vals, 2, opsize))
+	if (!stack_push_frame(c, &st, &old_cs, 1, opsize) ||
+	    !stack_push_frame(c, &st, &ret_rip, 1, opsize) ||
+	    !cs_check_rip(c, &cs, t->off, 0) || !desc_set_accessed(c, d))
 		return false;
 	cs.access |= AR_A;
 	stack_commit(c, &st, st.sp);
@@ -542,12 +547,16 @@ ret_protected(struct soft_cpu *c, const struct insn *i)
 	uint64_t rip;
 
 	stack_current(c, &st);
-	if (!stack_read(c, &st, 0, w))
-		return false;
-	rip = c->mem_val;
 	if (!stack_read(c, &st, w, w))
 		return false;
 	sel = c->mem_val & 0xffff;
+	if (!stack_read(c, &st, 0, w))
+		return false;
+	rip = c->mem_val;
+	/* Another RPL, even a wrong one: SS and RSP are read first (APM 3). */
+	if (SEL_RPL(sel) != c->cpl && (!stack_read(c, &st, 3 * w + imm, w) ||
+					  !stack_read(c, &st, 2 * w + imm, w)))
+		return false;
 	if (!seg_fetch_return_cs(c, sel, &d))
 		return false;
 	desc_to_seg(&d, sel, &cs);

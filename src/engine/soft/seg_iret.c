@@ -121,24 +121,27 @@ iret_protected(struct soft_cpu *c, struct iret_frame *f)
 {
 	/* From 64-bit code SS:RSP is always there. */
 	unsigned int cpl = SEL_RPL(f->cs), old = c->cpl;
-	bool pop_ss = (c->mode & MODE_64) || cpl > c->cpl;
+	bool pop_ss = (c->mode & MODE_64) || cpl != c->cpl;
 	uint32_t mask = flags_change_mask(c, f->w);
 	struct soft_seg cs, ss;
 	struct desc d;
 	uint64_t sp = 0;
+	unsigned int ss_sel = 0;
 
-	if (!seg_fetch_return_cs(c, f->cs, &d))
-		return false;
-	desc_to_seg(&d, f->cs, &cs);
+	/* Also with an RPL that will not do: before anything is checked. */
 	if (pop_ss) {
+		if (!stack_read(c, &f->st, 4 * f->w, f->w))
+			return false;
+		ss_sel = c->mem_val & 0xffff;
 		if (!stack_read(c, &f->st, 3 * f->w, f->w))
 			return false;
 		sp = c->mem_val;
-		if (!stack_read(c, &f->st, 4 * f->w, f->w) ||
-		    !seg_fetch_return_ss(
-			c, c->mem_val & 0xffff, cpl, cs.access, &ss))
-			return false;
 	}
+	if (!seg_fetch_return_cs(c, f->cs, &d))
+		return false;
+	desc_to_seg(&d, f->cs, &cs);
+	if (pop_ss && !seg_fetch_return_ss(c, ss_sel, cpl, cs.access, &ss))
+		return false;
 	if (!cs_check_rip(c, &cs, f->rip, 0) || !desc_set_accessed(c, &d))
 		return false;
 	cs.access |= AR_A;

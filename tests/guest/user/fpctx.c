@@ -36,35 +36,36 @@ static volatile sig_atomic_t alarms;
 
 /* --- load and save -------------------------------------------------------- */
 
-#define EACH(M)                                                         \
-	M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11)   \
-	M(12) M(13) M(14) M(15)
+#define EACH(M)                                                                \
+	M(0)                                                                   \
+	M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13)   \
+	    M(14) M(15)
 #define LOAD_Y(n)  "vmovdqu " #n "*32(%[in]), %%ymm" #n "\n\t"
 #define STORE_Y(n) "vmovdqu %%ymm" #n ", " #n "*32(%[out])\n\t"
 #define LOAD_X(n)  "movdqu " #n "*32(%[in]), %%xmm" #n "\n\t"
 #define STORE_X(n) "movdqu %%xmm" #n ", " #n "*32(%[out])\n\t"
-#define LOAD_87                                                          \
-	"fninit\n\t fldcw %c[fcw](%[in])\n\t ldmxcsr %c[mx](%[in])\n\t"  \
-	"fldt %c[st]+6*16(%[in])\n\t fldt %c[st]+5*16(%[in])\n\t"        \
-	"fldt %c[st]+4*16(%[in])\n\t fldt %c[st]+3*16(%[in])\n\t"        \
-	"fldt %c[st]+2*16(%[in])\n\t fldt %c[st]+1*16(%[in])\n\t"        \
+#define LOAD_87                                                                \
+	"fninit\n\t fldcw %c[fcw](%[in])\n\t ldmxcsr %c[mx](%[in])\n\t"        \
+	"fldt %c[st]+6*16(%[in])\n\t fldt %c[st]+5*16(%[in])\n\t"              \
+	"fldt %c[st]+4*16(%[in])\n\t fldt %c[st]+3*16(%[in])\n\t"              \
+	"fldt %c[st]+2*16(%[in])\n\t fldt %c[st]+1*16(%[in])\n\t"              \
 	"fldt %c[st]+0*16(%[in])\n\t"
-#define STORE_87                                                         \
-	"fnstcw %c[fcw](%[out])\n\t fnstsw %c[fsw](%[out])\n\t"          \
-	"stmxcsr %c[mx](%[out])\n\t"                                     \
-	"fstpt %c[st]+0*16(%[out])\n\t fstpt %c[st]+1*16(%[out])\n\t"    \
-	"fstpt %c[st]+2*16(%[out])\n\t fstpt %c[st]+3*16(%[out])\n\t"    \
-	"fstpt %c[st]+4*16(%[out])\n\t fstpt %c[st]+5*16(%[out])\n\t"    \
-	"fstpt %c[st]+6*16(%[out])\n\t"                                  \
+#define STORE_87                                                               \
+	"fnstcw %c[fcw](%[out])\n\t fnstsw %c[fsw](%[out])\n\t"                \
+	"stmxcsr %c[mx](%[out])\n\t"                                           \
+	"fstpt %c[st]+0*16(%[out])\n\t fstpt %c[st]+1*16(%[out])\n\t"          \
+	"fstpt %c[st]+2*16(%[out])\n\t fstpt %c[st]+3*16(%[out])\n\t"          \
+	"fstpt %c[st]+4*16(%[out])\n\t fstpt %c[st]+5*16(%[out])\n\t"          \
+	"fstpt %c[st]+6*16(%[out])\n\t"                                        \
 	"fninit\n\t ldmxcsr %[dflt]\n\t"
 /* Spin, or give the processor away with every register live. */
-#define WAIT                                                            \
-	"mov %[spin], %%ecx\n"                                          \
-	"1:\n\t pause\n\t dec %%ecx\n\t jnz 1b\n\t"                     \
-	"mov %[nr], %%eax\n\t test %%eax, %%eax\n\t js 2f\n\t"          \
-	"mov %[self], %%edi\n\t mov %[usr1], %%esi\n\t syscall\n"      \
+#define WAIT                                                                   \
+	"mov %[spin], %%ecx\n"                                                 \
+	"1:\n\t pause\n\t dec %%ecx\n\t jnz 1b\n\t"                            \
+	"mov %[nr], %%eax\n\t test %%eax, %%eax\n\t js 2f\n\t"                 \
+	"mov %[self], %%edi\n\t mov %[usr1], %%esi\n\t syscall\n"              \
 	"2:\n\t"
-#define OPERANDS                                                        \
+#define OPERANDS                                                                     \
 	:                                                               \
 	: [in] "r"(in), [out] "r"(out), [spin] "r"(spin), [nr] "r"(nr), \
 	  [fcw] "i"(offsetof(struct regs, fcw)),                        \
@@ -120,7 +121,8 @@ fill(struct regs *r, uint64_t seed)
 		memcpy(r->x87[n] + 8, &exp, 2);
 	}
 	/* Rounding, precision and flush modes; exceptions stay masked. */
-	r->mxcsr = 0x1f80u | (uint32_t)((seed & 3) << 13 | (seed >> 2 & 1) << 15);
+	r->mxcsr =
+	    0x1f80u | (uint32_t)((seed & 3) << 13 | (seed >> 2 & 1) << 15);
 	r->fcw = (uint16_t)(0x7f | (seed >> 4 & 3) << 10);
 	r->fcw |= (seed >> 8 & 1) ? 0x300 : 0x200;
 }
@@ -129,9 +131,9 @@ static bool
 same(const struct regs *a, const struct regs *b)
 {
 	return memcmp(a->ymm, b->ymm, sizeof(a->ymm)) == 0 &&
-	    memcmp(a->x87, b->x87, sizeof(a->x87)) == 0 &&
-	    a->mxcsr == b->mxcsr && (a->fcw | 0x40) == (b->fcw | 0x40) &&
-	    (b->fsw & 0x3800) == 0x0800;
+	       memcmp(a->x87, b->x87, sizeof(a->x87)) == 0 &&
+	       a->mxcsr == b->mxcsr && (a->fcw | 0x40) == (b->fcw | 0x40) &&
+	       (b->fsw & 0x3800) == 0x0800;
 }
 
 /* --- threads -------------------------------------------------------------- */
@@ -251,7 +253,7 @@ main(void)
 	unsigned int a, b, c, d;
 
 	have_avx = __get_cpuid(1, &a, &b, &c, &d) &&
-	    (c & (bit_OSXSAVE | bit_AVX)) == (bit_OSXSAVE | bit_AVX);
+		   (c & (bit_OSXSAVE | bit_AVX)) == (bit_OSXSAVE | bit_AVX);
 	test_threads();
 	test_frame();
 	return user_end("fpctx");

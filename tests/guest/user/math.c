@@ -39,7 +39,8 @@ hash_l(uint64_t h, long double v)
 
 static const double special[] = { 0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 1e-320,
 	-1e-310, 1e308, -1e308, HUGE_VAL, -HUGE_VAL, NAN, 0x1.fffffffffffffp0,
-	0x1.921fb54442d18p1, 1e22, 709.78, -745.2, 0x1p-1074, 4503599627370497.5 };
+	0x1.921fb54442d18p1, 1e22, 709.78, -745.2, 0x1p-1074,
+	4503599627370497.5 };
 
 static double
 argument(uint64_t *state, unsigned int n)
@@ -59,14 +60,17 @@ argument(uint64_t *state, unsigned int n)
 	case 2:
 		return ldexp((double)(int64_t)next_random(state), -63);
 	default:
-		return ldexp((double)(int64_t)next_random(state),
-		    -56 - (int)(r >> 60));
+		return ldexp(
+		    (double)(int64_t)next_random(state), -56 - (int)(r >> 60));
 	}
 }
 
 /* --- tables --------------------------------------------------------------- */
 
-#define UNARY(name) { #name, name##f, name, name##l }
+#define UNARY(name)                                                            \
+	{                                                                      \
+#name, name##f, name, name##l                                  \
+	}
 static const struct unary {
 	const char *name;
 	float (*f)(float);
@@ -81,7 +85,10 @@ static const struct unary {
 	UNARY(rint), UNARY(nearbyint), UNARY(fabs), UNARY(j0), UNARY(j1),
 	UNARY(y0), UNARY(y1), UNARY(significand), UNARY(exp10) };
 
-#define BINARY(name) { #name, name##f, name, name##l }
+#define BINARY(name)                                                           \
+	{                                                                      \
+#name, name##f, name, name##l                                  \
+	}
 static const struct binary {
 	const char *name;
 	float (*f)(float, float);
@@ -118,8 +125,8 @@ run_unary(const struct unary *u)
 		h = hash_l(h, u->l((long double)x * 1.0000000000000000007L));
 		h = flags_hash(h);
 	}
-	printf("%s %016llx %a %La\n", u->name, (unsigned long long)h,
-	    u->d(0.7), u->l(1.3L));
+	printf("%s %016llx %a %La\n", u->name, (unsigned long long)h, u->d(0.7),
+	    u->l(1.3L));
 }
 
 static void
@@ -139,8 +146,8 @@ run_binary(const struct binary *b)
 		h = hash_l(h, b->l((long double)x, (long double)y));
 		h = flags_hash(h);
 	}
-	printf("%s %016llx %a\n", b->name, (unsigned long long)h,
-	    b->d(0.7, 1.9));
+	printf(
+	    "%s %016llx %a\n", b->name, (unsigned long long)h, b->d(0.7, 1.9));
 }
 
 static void

@@ -24,14 +24,14 @@
 static unsigned int user_failures;
 
 /* A condition that must hold; what is printed when it does not says where. */
-#define CHECK(cond)                                                    \
-	do {                                                           \
-		if (!(cond)) {                                         \
-			__atomic_fetch_add(                            \
-			    &user_failures, 1, __ATOMIC_RELAXED);      \
-			printf("%s:%d: failed: %s\n", __FILE__,        \
-			    __LINE__, #cond);                          \
-		}                                                      \
+#define CHECK(cond)                                                            \
+	do {                                                                   \
+		if (!(cond)) {                                                 \
+			__atomic_fetch_add(                                    \
+			    &user_failures, 1, __ATOMIC_RELAXED);              \
+			printf(                                                \
+			    "%s:%d: failed: %s\n", __FILE__, __LINE__, #cond); \
+		}                                                              \
 	} while (0)
 
 /* The last thing of main(). */

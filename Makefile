@@ -20,6 +20,8 @@ check: need-check all
 bench: need-bench all
 	@sh tools/guest.sh $(BUILD)/guest
 	@sh bench/boot.sh $(BUILD)
+	@sh bench/guest.sh $(BUILD)
+	@sh bench/idle.sh $(BUILD)
 
 # Random instructions, natively and in the engine, for SECONDS (default 60).
 fuzz-cpu: need-check all

@@ -448,6 +448,11 @@ read_tsc(struct soft_cpu *c)
 			return vcpu_rdtsc(c->vcpu);
 		}
 	}
+	/*
+	 * RDTSCP waits for the loads before it, and guests order reads of the
+	 * TSC between processors by it.  The host's RDTSC does not, so LFENCE.
+	 */
+	__asm__ volatile("lfence" ::: "memory");
 	return __builtin_ia32_rdtsc() -
 	       __atomic_load_n(c->tsc.base, __ATOMIC_RELAXED) +
 	       __atomic_load_n(c->tsc.offset, __ATOMIC_RELAXED);

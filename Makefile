@@ -22,6 +22,7 @@ bench: need-bench all
 	@sh bench/boot.sh $(BUILD)
 	@sh bench/guest.sh $(BUILD)
 	@sh bench/idle.sh $(BUILD)
+	@sh bench/idle.sh $(BUILD)
 
 # Random instructions, natively and in the engine, for SECONDS (default 60).
 fuzz-cpu: need-check all

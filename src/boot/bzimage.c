@@ -217,9 +217,18 @@ place_relocatable(struct boot_load *l, struct bz *bz, uint64_t space)
 		return boot_fail(l, -ENOEXEC,
 		    "kernel_alignment 0x%x is not a power of two",
 		    h->kernel_alignment);
+	/*
+	 * A kernel loaded below pref_address moves itself up to it (boot.rst,
+	 * "relocatable_kernel"), so that is where it needs its room.
+	 */
 	bz->load = h->version >= PROTO_2_10 ? h->pref_address : KERNEL_GPA;
-	if ((bz->load & (align - 1)) != 0 || !boot_is_free(l, bz->load, space))
-		bz->load = ROUND_UP((uint64_t)KERNEL_GPA, align);
+	bz->load = MAX(bz->load, (uint64_t)KERNEL_GPA);
+	if (bz->load >= l->lowmem || space > l->lowmem - bz->load)
+		return boot_fail(l, -ENOMEM,
+		    "runs at 0x%" PRIx64 " with 0x%" PRIx64
+		    " bytes, but the guest's low memory ends at 0x%" PRIx64,
+		    bz->load, space, l->lowmem);
+	bz->load = ROUND_UP(bz->load, align);
 	return boot_claim(l, bz->load, space, "the kernel");
 }
 

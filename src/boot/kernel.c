@@ -30,8 +30,9 @@ static const struct {
 	int (*load)(struct boot_load *);
 } format_table[] = {
 	{ bzimage_probe, bzimage_load },
-	{ elf_pvh_probe, elf_pvh_load },
+	/* Before PVH: Xen offers both, and its PVH entry wants a Xen host. */
 	{ multiboot_probe, multiboot_load },
+	{ elf_pvh_probe, elf_pvh_load },
 };
 
 /* What people hand over by mistake, by its first bytes. */

@@ -2,9 +2,14 @@
 /*
  * pci.h - what a PCI device model must provide, and what it may call.
  *
- * The core (src/dev/pci.c) owns configuration space, ports 0xCF8/0xCFC and
- * ECAM.  A model owns the registers behind its BARs and nothing else.  One
- * const table per model; src/dev/table.c lists them all.
+ * The core (src/dev/pci*.c) owns configuration space, ports 0xCF8/0xCFC and
+ * ECAM, where BARs lie, MSI, MSI-X and INTx, and the door to guest memory.  A
+ * model owns the registers behind its BARs and nothing else.  One const table
+ * per model; src/dev/table.c lists them all.
+ *
+ * Every call of the core into a model has the device's lock held, except fini.
+ * A model with a thread of its own takes it by pci_dev_lock() before it touches
+ * its state or calls anything below; it calls nothing below without it.
  */
 #ifndef VMM_PCI_H
 #define VMM_PCI_H
@@ -51,6 +56,16 @@ struct pci_dev_ops {
 	void (*fini)(struct pci_dev *); /* takes half-built state */
 	void (*reset)(struct pci_dev *);
 
+	/*
+	 * Registers behind BAR `bar`; bytes is 1, 2 or 4 and off + bytes stays
+	 * inside it.  The core has split qword accesses, low half first.  MSI-X
+	 * table and PBA never get here.
+	 */
+	uint32_t (*bar_read)(struct pci_dev *, unsigned int bar, uint64_t off,
+	    unsigned int bytes);
+	void (*bar_write)(struct pci_dev *, unsigned int bar, uint64_t off,
+	    unsigned int bytes, uint32_t val);
+
 	/* Configuration bytes the core does not know; false: the default. */
 	bool (*cfg_read)(struct pci_dev *, unsigned int off, unsigned int bytes,
 	    uint32_t *ret_val);
@@ -76,6 +91,34 @@ int pci_dev_create(struct pci_bus *, const struct pci_dev_ops *,
 #define PCI_ECAM_BASE 0xe0000000ull
 #define PCI_ECAM_SIZE 0x10000000ull
 
+/*
+ * What firmware tables tell of a bus, once all devices are made: the windows
+ * its BARs may lie in (inclusive; base > limit: none).  False: no device there.
+ */
+struct pci_bus_windows {
+	uint16_t io_base, io_limit;
+	uint64_t mem32_base, mem32_limit;
+	uint64_t mem64_base, mem64_limit;
+};
+bool pci_bus_windows(
+    struct pci_bus *, unsigned int busno, struct pci_bus_windows *ret);
+/* Calls fn for each INTx pin in use (pin 1..4), once a slot and pin. */
+struct pci_intx_info {
+	uint8_t bus, slot, pin;
+	uint8_t gsi;  /* I/O APIC pin */
+	uint8_t pirq; /* 0..7 = PIRQA..PIRQH */
+};
+void pci_bus_foreach_intx(struct pci_bus *,
+    void (*fn)(const struct pci_intx_info *, void *arg), void *arg);
+
+/* --- for the LPC bridge --------------------------------------------------- */
+
+/*
+ * The routing register of PIRQ pin 0..7 was written: bit 7 disables, bits 3:0
+ * are the ISA interrupt (docs/bhyve.md 1.8).  The core follows with the level.
+ */
+void pci_pirq_route(struct pci_bus *, unsigned int pirq, uint8_t reg);
+
 /* --- for models ----------------------------------------------------------- */
 
 void *pci_dev_state(struct pci_dev *); /* state_size bytes */
@@ -94,5 +137,77 @@ void pci_cfg_writable(struct pci_dev *, unsigned int off, uint32_t mask);
  * its offset, or -ENOSPC.
  */
 int pci_cap_add(struct pci_dev *, uint8_t id, unsigned int len) WARN_UNUSED;
+
+/*
+ * A PCI Express capability (PCI Express base 2.1, section 7.8) of this
+ * device/port type; the device then has 4096 bytes of configuration space.
+ */
+#define PCIE_TYPE_ENDPOINT    0x0
+#define PCIE_TYPE_ROOT_PORT   0x4
+#define PCIE_TYPE_RC_ENDPOINT 0x9 /* root complex integrated endpoint */
+int pci_express_cap_add(struct pci_dev *, unsigned int type) WARN_UNUSED;
+
+/* The device's mutex, for a model's own threads. */
+void pci_dev_lock(struct pci_dev *);
+void pci_dev_unlock(struct pci_dev *);
+/* For messages: "virtio-blk 0:2:0". */
+const char *pci_dev_name(const struct pci_dev *);
+
+/* BARs, in init.  `size` is a power of two: at least 4 (I/O) or 16 (memory). */
+#define PCI_NBARS 6
+enum pci_bar_kind {
+	PCI_BAR_IO,
+	PCI_BAR_MEM32,
+	PCI_BAR_MEM64,	    /* takes two BARs: bar and bar + 1 */
+	PCI_BAR_MEM64_PREF, /* the same, prefetchable */
+};
+/* 0, or -ENOSPC: the window is full. */
+int pci_bar_add(struct pci_dev *, unsigned int bar, enum pci_bar_kind,
+    uint64_t size) WARN_UNUSED;
+
+/*
+ * Message-signalled interrupts, in init.  MSI: 1, 2, 4 ... 32 vectors, 64-bit
+ * address, per-vector masking.  MSI-X: 1 .. 2048 vectors, table and PBA at
+ * these offsets (multiples of 8) of a memory BAR that was added before and has
+ * room.
+ */
+int pci_msi_add(struct pci_dev *, unsigned int nvec) WARN_UNUSED;
+int pci_msix_add(struct pci_dev *, unsigned int nvec, unsigned int bar,
+    uint32_t table_off, uint32_t pba_off) WARN_UNUSED;
+/* Vectors the guest enabled; 0: the capability is off. */
+unsigned int pci_msi_enabled(const struct pci_dev *);
+unsigned int pci_msix_enabled(const struct pci_dev *);
+/*
+ * Send vector `vec` of whichever is on; a masked one becomes pending.  A vector
+ * beyond what the guest enabled goes to vector 0 (MSI) or nowhere (MSI-X).
+ */
+void pci_msi_raise(struct pci_dev *, unsigned int vec);
+void pci_msix_raise(struct pci_dev *, unsigned int vec);
+
+/*
+ * The wired interrupt, in init: gives the function a pin.  pci_intx_set() is
+ * idempotent; while MSI or MSI-X is on or the guest disabled INTx the line
+ * stays low, and the level comes back when it may.
+ */
+int pci_intx_add(struct pci_dev *) WARN_UNUSED;
+void pci_intx_set(struct pci_dev *, bool level);
+
+/*
+ * Guest memory as the device sees it: nothing while bus mastering is off
+ * (PCIM_COMMAND bit 2).  Only RAM; there is no peer to peer.
+ *
+ * pci_dma_map(): the host address of [gpa, gpa+len), len > 0, or NULL.  It
+ * stays valid as long as the machine, so a backend may use it after the lock is
+ * dropped.  Who stores through it says so by pci_dma_written() afterwards, with
+ * the host address: code may lie there.
+ */
+bool pci_bus_master(const struct pci_dev *);
+void *pci_dma_map(struct pci_dev *, uint64_t gpa, size_t len) WARN_UNUSED;
+void pci_dma_written(struct pci_dev *, const void *hva, size_t len);
+/* Copies; false, and nothing copied, when any byte cannot be reached. */
+bool
+pci_dma_read(struct pci_dev *, uint64_t gpa, void *dst, size_t len) WARN_UNUSED;
+bool pci_dma_write(
+    struct pci_dev *, uint64_t gpa, const void *src, size_t len) WARN_UNUSED;
 
 #endif /* VMM_PCI_H */

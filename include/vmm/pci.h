@@ -32,7 +32,10 @@ struct pci_id {
 	uint32_t class_code; /* 24 bits: class, subclass, prog-if */
 };
 
-/* A device's own settings, `-s slot,name,KEY=VALUE`: name, one line of help. */
+/*
+ * A device's own settings, `-s slot,name,KEY=VALUE`: name, one line of help.  A
+ * '*' in a name stands for one component of digits: "port.*.path".
+ */
 struct pci_opt {
 	const char *name;
 	const char *summary;
@@ -48,6 +51,13 @@ struct pci_dev_ops {
 	const char *summary; /* one line for -s help */
 	struct pci_id id;
 	const struct pci_opt *opts; /* ends with name NULL; NULL: takes none */
+	/*
+	 * For a grammar other than VALUE,KEY=VALUE,KEY...: what follows
+	 * `-s slot,name,`, to be cut up in place and set below `node` by
+	 * conf_set().  -EINVAL with one line that says what would be right.
+	 */
+	int (*parse)(struct conf *, const char *node, char *words, char *err,
+	    size_t err_len);
 	size_t state_size;	/* the core allocates and zeroes this much */
 	bool bus0_only, single; /* only on bus 0; only one per machine */
 

@@ -291,6 +291,7 @@ host_is_amd(void)
 int
 main(int argc, char **argv)
 {
+	const char *why;
 	int k;
 
 	fuzz.seed = (uint64_t)time(NULL);
@@ -311,8 +312,9 @@ main(int argc, char **argv)
 		fprintf(stderr, "fuzz_cpu: not an AMD host\n");
 		return EXIT_SKIP;
 	}
-	if (fuzz.mode == FUZZ_16 && seg_native_init() != 0) {
-		fprintf(stderr, "fuzz_cpu: no modify_ldt(2) here\n");
+	why = seg_native_init();
+	if (why != NULL) {
+		fprintf(stderr, "fuzz_cpu: %s\n", why);
 		return EXIT_SKIP;
 	}
 	filter_init();

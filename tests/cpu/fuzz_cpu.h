@@ -51,7 +51,8 @@ struct outcome {
 	uint64_t cr2;
 };
 
-#define VECTOR_LOST 31u /* a sequence that did not end: not compared */
+/* Not compared: a sequence that did not end, an exception the host mistook. */
+#define VECTOR_LOST 31u
 
 struct test_insn {
 	unsigned int off; /* into bytes */
@@ -103,8 +104,8 @@ void rnd_data(void);
 
 /* --- segments (fuzz_seg.c) ------------------------------------------- */
 
-/* 0, or -1 when the host refuses LDTs. */
-int seg_native_init(void);
+/* NULL, or why the host cannot run the mode's segments. */
+const char *seg_native_init(void);
 /* Hidden part of a selector, as a load would find it; null: unusable. */
 struct soft_seg seg_of(uint16_t sel);
 /* The test's CS has D set. */

@@ -29,6 +29,7 @@
 
 static struct {
 	volatile bool capture, running;
+	bool any_rsp;		     /* exceptions come through with any RSP */
 	volatile unsigned int ticks; /* of the watchdog, in this test */
 	struct outcome *out;
 	size_t uc_len;
@@ -221,6 +222,30 @@ native_run(const struct test *t, struct outcome *o)
 	nat.ticks = 0;
 	nat.running = true;
 	native_enter(nat.frame, sels);
+	if (!nat.any_rsp && o->vector == EXC_GP &&
+	    !cpu_is_canonical(o->s.gpr[R_RSP]))
+		o->vector = VECTOR_LOST;
+}
+
+/*
+ * A processor does not look at RSP when a user program traps.  A kernel that
+ * runs under PVM, without a ring 0 of its own, gets #GP instead of the trap
+ * when RSP is not canonical; then such outcomes say nothing.
+ */
+static void
+probe_rsp(void)
+{
+	static struct test t = { .bytes = { 0x90 }, .len = 1, .n = 1 };
+	struct outcome o;
+
+	rnd_segments(&t);
+	rnd_state(&t);
+	t.s.rip = CODE_VA;
+	t.s.gpr[R_RSP] = 1ull << 63;
+	nat.any_rsp = true;
+	native_prepare(&t);
+	native_run(&t, &o);
+	nat.any_rsp = o.vector == EXC_DB;
 }
 
 void
@@ -289,4 +314,6 @@ native_init(void)
 			munmap(p, PAGE);
 	}
 	catch_signals();
+	if (fuzz.mode == FUZZ_64)
+		probe_rsp();
 }

@@ -71,16 +71,16 @@ static const struct ldt_desc {
 #define NSTACK	    15u /* data segments SS can be */
 #define NDATA_DESCS 17u
 
-static uint16_t
-sel_of(unsigned int n)
-{
-	return (uint16_t)(n << 3 | 7);
-}
-
 static bool
 has(const struct ldt_desc *d, unsigned int flag)
 {
 	return (d->flags & flag) != 0;
+}
+
+static uint16_t
+sel_of(unsigned int n)
+{
+	return (uint16_t)(n << 3 | 7);
 }
 
 /* The kernel sets the accessed bit; DPL is 3. */
@@ -133,10 +133,30 @@ seg_gdt_image(void)
 	return gdt;
 }
 
-int
+/* LAR finds a descriptor: false where a table is not what it seems. */
+static bool
+native_has(uint16_t sel)
+{
+	uint32_t ar;
+	bool ok;
+
+	__asm__ volatile("lar %2, %0"
+			 : "=r"(ar), "=@ccz"(ok)
+			 : "r"((uint32_t)sel));
+	return ok;
+}
+
+const char *
 seg_native_init(void)
 {
 	unsigned int k;
+
+	if (fuzz.mode == FUZZ_64)
+		return NULL;
+	if (!native_has(SEL_CODE32))
+		return "no 32-bit programs on this host";
+	if (fuzz.mode == FUZZ_32)
+		return NULL;
 
 	for (k = 0; k < ARRAY_LEN(desc); k++) {
 		const struct ldt_desc *d = &desc[k];
@@ -150,9 +170,10 @@ seg_native_init(void)
 			.seg_not_present = has(d, NP) };
 
 		if (syscall(SYS_modify_ldt, 0x11, &u, sizeof(u)) != 0)
-			return -1;
+			return "no modify_ldt(2) on this host";
 	}
-	return 0;
+	/* Kernels that run without their own ring 0 (PVM) only say they do. */
+	return native_has(sel_of(0)) ? NULL : "no LDT on this host";
 }
 
 unsigned int

@@ -97,11 +97,23 @@ assert_same_area(unsigned int off, bool pending)
 	}
 }
 
+/* State components of the host that guests do not have: AVX-512, PKRU. */
+static uint64_t
+host_only_xcr0(void)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	return ((uint64_t)hi << 32 | lo) & ~fpu_xcr0_supported();
+}
+
+/* Bits of components that neither has are ignored in EDX:EAX. */
 static void
 set_mask(struct nat_state *s, uint64_t rfbm)
 {
-	s->gpr[R_RAX] = (uint32_t)rfbm | (rnd() & 0xf8);
-	s->gpr[R_RDX] = rnd() & 0xffff;
+	rfbm |= rnd() & 0xffff000000f8 & ~host_only_xcr0();
+	s->gpr[R_RAX] = (uint32_t)rfbm;
+	s->gpr[R_RDX] = rfbm >> 32;
 }
 
 /* fxsave/xsave/... [rbx], len 3 or 4 with REX.W. */
@@ -273,10 +285,10 @@ random_area(uint8_t *p)
 		x->mxcsr |= 0x10000u << (2 + rnd() % 10);
 		break;
 	case 1:
-		x->xstate_bv |= 1ull << (3 + rnd() % 60);
+		x->xstate_bv |= (1ull << (3 + rnd() % 60)) & ~host_only_xcr0();
 		break;
 	case 2:
-		x->xcomp_bv ^= 1ull << (rnd() % 64);
+		x->xcomp_bv ^= (1ull << (rnd() % 64)) & ~host_only_xcr0();
 		break;
 	case 3:
 		x->rsvd528[rnd() % 6] = 1ull << (rnd() % 64);

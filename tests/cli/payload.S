@@ -9,6 +9,13 @@
  *	p  power off (ACPI S5)		h  HLT with interrupts disabled
  *	a  switch ACPI on and watch the power button: print "button", power off
  *	i  from then on only print "button"
+ *	n  start all other processors, k  say how many came (4 digits)
+ *	u  IN from a port that nobody has, m  RDMSR that nobody has (8 digits)
+ *	c  select bvmcons, d  select bvmdbg, and on the selected port:
+ *	1 2 4  IN of that many bytes, said in hexadecimal
+ *	w W o  OUT of the next letter, as 4 bytes (upper ones set), 2, 1
+ *	f  OUT of FLOOD bytes, then say "flooded"
+ *	e  send back what comes in, until com1 has a letter
  *	else: send the letter back
  */
 #define COM1	 0x3f8
@@ -25,6 +32,19 @@
 #define ACPI_ENABLE 0xa0
 #define RESET_PORT  0xcf9
 #define RESET_HARD  6
+
+#define BVMCONS	   0x220
+#define BVMDBG	   0x224
+#define NO_DATA	   -1
+#define FLOOD	   0x100000
+#define NOBODY_PORT 0x5678
+#define NOBODY_MSR 0xdeadbeef
+
+#define ICR	      0xfee00300
+#define INIT_OTHERS   0x000c4500
+#define SIPI_OTHERS   0x000c4610
+#define AP_BASE	      0x10000 /* SIPI vector 0x10 */
+#define AP_COUNT      0x400   /* in AP_BASE's segment */
 
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
 
@@ -63,20 +83,16 @@ poll:
 command:
 	movw	$COM1, %dx
 	inb	%dx, %al
-	cmpb	$'r', %al
-	je	reset
-	cmpb	$'t', %al
-	je	triple_fault
-	cmpb	$'p', %al
-	je	power_off
-	cmpb	$'h', %al
-	je	halt
-	cmpb	$'a', %al
-	je	watch
-	cmpb	$'i', %al
-	je	ignore
-	call	putc
+	movl	$commands, %esi
+1:	cmpb	$0, (%esi)
+	je	2f
+	cmpb	(%esi), %al
+	je	3f
+	addl	$5, %esi
+	jmp	1b
+2:	call	putc
 	jmp	poll
+3:	jmp	*1(%esi)
 
 reset:
 	movw	$RESET_PORT, %dx
@@ -116,6 +132,128 @@ ignore:
 	call	puts
 	jmp	poll
 
+	/* --- processors ------------------------------------------------------ */
+
+others:
+	movl	$ap_code, %esi
+	movl	$AP_BASE, %edi
+	movl	$(ap_code_end - ap_code), %ecx
+	rep movsb
+	movw	$0, AP_BASE + AP_COUNT
+	movl	$INIT_OTHERS, ICR
+	call	pause
+	movl	$SIPI_OTHERS, ICR
+	call	pause
+	movl	$SIPI_OTHERS, ICR
+	jmp	poll
+
+came:
+	movzwl	AP_BASE + AP_COUNT, %ebx
+	shll	$16, %ebx
+	movl	$4, %ecx
+	call	puthex
+	jmp	poll
+
+pause:
+	movl	$1000, %ecx
+1:	outb	%al, $0x80
+	loop	1b
+	ret
+
+	.code16
+ap_code:
+	cli
+	lock incw %cs:AP_COUNT
+1:	hlt
+	jmp	1b
+ap_code_end:
+	.code32
+
+	/* --- ports and MSRs -------------------------------------------------- */
+
+nobody:
+	movw	$NOBODY_PORT, %dx
+	inl	%dx, %eax
+	jmp	say_eax
+
+msr:
+	movl	$NOBODY_MSR, %ecx
+	rdmsr
+say_eax:
+	movl	%eax, %ebx
+	movl	$8, %ecx
+	call	puthex
+	jmp	poll
+
+select_cons:
+	movw	$BVMCONS, port
+	jmp	poll
+select_dbg:
+	movw	$BVMDBG, port
+	jmp	poll
+
+in1:
+	movw	port, %dx
+	inb	%dx, %al
+	movl	%eax, %ebx
+	shll	$24, %ebx
+	movl	$2, %ecx
+	call	puthex
+	jmp	poll
+in2:
+	movw	port, %dx
+	inw	%dx, %ax
+	movl	%eax, %ebx
+	shll	$16, %ebx
+	movl	$4, %ecx
+	call	puthex
+	jmp	poll
+in4:
+	movw	port, %dx
+	inl	%dx, %eax
+	jmp	say_eax
+
+out4:
+	call	getc
+	movw	port, %dx
+	orl	$0xdeadbe00, %eax
+	outl	%eax, %dx
+	jmp	poll
+out2:
+	call	getc
+	movw	port, %dx
+	outw	%ax, %dx
+	jmp	poll
+out1:
+	call	getc
+	movw	port, %dx
+	outb	%al, %dx
+	jmp	poll
+
+flood:
+	movl	$FLOOD, %ecx
+	movw	port, %dx
+1:	movl	%ecx, %eax
+	outl	%eax, %dx
+	loop	1b
+	movl	$msg_flooded, %esi
+	call	puts
+	jmp	poll
+
+echo:
+	movw	port, %dx
+	inl	%dx, %eax
+	cmpl	$NO_DATA, %eax
+	je	1f
+	outl	%eax, %dx
+1:	movw	$COM1_LSR, %dx
+	inb	%dx, %al
+	testb	$LSR_DR, %al
+	jz	echo
+	jmp	poll
+
+	/* --- com1 ------------------------------------------------------------ */
+
 puts:
 	lodsb
 	testb	%al, %al
@@ -135,7 +273,59 @@ putc:
 	outb	%al, %dx
 	ret
 
+	/* The next letter, in EAX. */
+getc:
+	movw	$COM1_LSR, %dx
+1:	inb	%dx, %al
+	testb	$LSR_DR, %al
+	jz	1b
+	movw	$COM1, %dx
+	inb	%dx, %al
+	movzbl	%al, %eax
+	ret
+
+	/* The upper ECX digits of EBX, and the end of the line. */
+puthex:
+	roll	$4, %ebx
+	movl	%ebx, %eax
+	andl	$15, %eax
+	movb	digits(%eax), %al
+	call	putc
+	loop	puthex
+	movl	$msg_end, %esi
+	jmp	puts
+
 	.data
+	.macro COMMAND letter, where
+	.byte	\letter
+	.long	\where
+	.endm
+commands:
+	COMMAND 'r', reset
+	COMMAND 't', triple_fault
+	COMMAND 'p', power_off
+	COMMAND 'h', halt
+	COMMAND 'a', watch
+	COMMAND 'i', ignore
+	COMMAND 'n', others
+	COMMAND 'k', came
+	COMMAND 'u', nobody
+	COMMAND 'm', msr
+	COMMAND 'c', select_cons
+	COMMAND 'd', select_dbg
+	COMMAND '1', in1
+	COMMAND '2', in2
+	COMMAND '4', in4
+	COMMAND 'w', out4
+	COMMAND 'W', out2
+	COMMAND 'o', out1
+	COMMAND 'f', flood
+	COMMAND 'e', echo
+	.byte	0
+digits:
+	.ascii	"0123456789abcdef"
+port:
+	.word	BVMCONS
 no_idt:
 	.word	0
 	.long	0
@@ -143,6 +333,10 @@ watching:
 	.byte	0
 ignoring:
 	.byte	0
+msg_end:
+	.asciz	"\r\n"
+msg_flooded:
+	.asciz	"flooded\r\n"
 msg_ready:
 	.asciz	"ready\r\n"
 msg_acpi:

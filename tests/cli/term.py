@@ -321,7 +321,8 @@ TESTS = {
         1, CTRL_A + b"c", (b"bhyve: vcpu 0: running, rip 0x",),
         (b"exits",), (b"\r\n",), b"p"),
     "Ctrl-A h": check_end(
-        1, CTRL_A + b"h", (b"Ctrl-A x",), (b"Ctrl-A Ctrl-A",), b"p"),
+        1, CTRL_A + b"h", *((b"bhyve: Ctrl-A %c  " % key,) for key in b"xprnch"),
+        (b"Ctrl-A Ctrl-A",), b"p"),
     "Ctrl-A Ctrl-A": check_end(1, CTRL_A + CTRL_A, (CTRL_A,), b"p"),
     "Ctrl-A unknown": check_end(1, CTRL_A + b"~", (b"Ctrl-A h",), b"p"),
     "Ctrl-C goes to the guest": test_ctrl_c_goes_to_guest,
@@ -333,6 +334,15 @@ TESTS = {
     "SIGTERM twice": check_end(
         1, b"a", (b"acpi",), b"i", (b"ignoring",), signal.SIGTERM,
         (b"button\r\n",), b"z", (b"z",), signal.SIGTERM),
+    "SIGINT is the power button": check_end(
+        1, b"a", (b"acpi",), signal.SIGINT,
+        (b"power button pressed; again to stop at once",)),
+    "SIGINT twice": check_end(
+        1, b"a", (b"acpi",), b"i", (b"ignoring",), signal.SIGINT,
+        (b"button\r\n",), b"z", (b"z",), signal.SIGINT),
+    "SIGTERM, then SIGINT": check_end(
+        1, b"a", (b"acpi",), b"i", (b"ignoring",), signal.SIGTERM,
+        (b"button\r\n",), b"z", (b"z",), signal.SIGINT),
     "SIGHUP": check_end(1, b"ai", (b"ignoring",), signal.SIGHUP),
     "SIGQUIT": check_end(1, b"ai", (b"ignoring",), signal.SIGQUIT),
     "SIGUSR1": check_end(1, signal.SIGUSR1, (b"vcpu 0: running",), b"p"),

@@ -45,6 +45,7 @@ static const struct pair_group *const group_table[] = {
 	&paging_group,
 	&platform_group,
 	&ring3_group,
+	&rtc_group,
 	&smc_group,
 	&smp_group,
 };

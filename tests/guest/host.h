@@ -51,7 +51,7 @@ struct pair_group {
 };
 extern const struct pair_group cpu_group, debug_group, exits_group, io_group,
     irq_group, lapic_group, legacy_group, paging_group, platform_group,
-    ring3_group, smc_group, smp_group, clock_group, litmus_group;
+    ring3_group, rtc_group, smc_group, smp_group, clock_group, litmus_group;
 
 struct guest {
 	const struct pair *pair;

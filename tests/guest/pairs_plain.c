@@ -18,6 +18,7 @@ GROUP(cpu, { .name = "cpu", .payload = "cpu" });
 GROUP(debug, { .name = "debug", .payload = "debug" });
 GROUP(paging, { .name = "paging", .payload = "paging" });
 GROUP(ring3, { .name = "ring3", .payload = "ring3" });
+GROUP(rtc, { .name = "rtc", .payload = "rtc" });
 GROUP(legacy, { .name = "legacy", .payload = "legacy" });
 GROUP(clock, { .name = "clock", .payload = "clock" });
 GROUP(lapic, { .name = "lapic", .payload = "lapic" });

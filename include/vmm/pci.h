@@ -136,6 +136,8 @@ struct vmctx *pci_dev_vm(struct pci_dev *);
 struct pci_bus *pci_dev_bus(struct pci_dev *);
 /* This device's setting, or NULL. */
 const char *pci_dev_opt(struct pci_dev *, const char *name);
+/* A setting of the whole machine ("virtio_msix"), its default included. */
+const char *pci_machine_opt(struct pci_dev *, const char *key);
 uint8_t pci_cfg_get8(struct pci_dev *, unsigned int off);
 void pci_cfg_set8(struct pci_dev *, unsigned int off, uint8_t val);
 void pci_cfg_set16(struct pci_dev *, unsigned int off, uint16_t val);

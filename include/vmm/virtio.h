@@ -48,18 +48,31 @@ struct virtio_ops {
 	/*
 	 * The guest reset the device, or the machine did.  Afterwards no
 	 * request may touch guest memory: a model waits for what a backend
-	 * still does (block_drain()), and forgets its chains.
+	 * still does (block_drain()), and forgets its chains.  The queues are
+	 * off already: a vq_push() from in here does nothing.
 	 */
 	void (*reset)(struct virtio_dev *);
-	/* DRIVER_OK: virtio_features() is final, the queues are fixed. */
+	/*
+	 * DRIVER_OK (legacy: or the first notification, which old drivers send
+	 * before it): virtio_features() is final, the queues are fixed.
+	 * notify() follows for every queue that has buffers already.
+	 */
 	void (*start)(struct virtio_dev *);
-	/* The guest made buffers available in queue q; after start only. */
+	/*
+	 * The guest made buffers available in queue q; after start only.  Also
+	 * called without new buffers: drivers do that, and so does resume.
+	 */
 	void (*notify)(struct virtio_dev *, unsigned int q);
 	/* Bytes of the configuration structure, little-endian; inside it. */
 	void (*cfg_read)(
 	    struct virtio_dev *, unsigned int off, void *buf, unsigned int len);
 	void (*cfg_write)(struct virtio_dev *, unsigned int off,
 	    const void *buf, unsigned int len);
+	/*
+	 * A paused model holds no chain: it has pushed or unpopped all.  When
+	 * it is resumed, perhaps in another process, kicks are on and notify()
+	 * follows for every queue.
+	 */
 	void (*pause)(struct virtio_dev *);
 	void (*resume)(struct virtio_dev *);
 	/* The model's own registers; the core has saved rings and features. */
@@ -123,8 +136,10 @@ struct pci_dev *virtio_pci_dev(const struct virtio_dev *);
 /* Negotiated; 0 before FEATURES_OK (legacy: before the first write). */
 uint64_t virtio_features(const struct virtio_dev *);
 bool virtio_has(const struct virtio_dev *, unsigned int feature_bit);
-/* DRIVER_OK is set and nothing is broken. */
+/* Started, and nothing is broken. */
 bool virtio_running(const struct virtio_dev *);
+/* Another number after every reset: tells an old request from a new one. */
+uint32_t virtio_generation(const struct virtio_dev *);
 /* Tell the driver that the configuration structure changed. */
 void virtio_cfg_changed(struct virtio_dev *);
 /*
@@ -145,6 +160,7 @@ struct vq_chain {
 	unsigned int niov; /* iov[niov_out .. niov): the device's to write */
 	uint64_t len_out, len_in;
 	struct iovec *iov; /* the caller's */
+	uint32_t generation;
 };
 
 /*
@@ -154,11 +170,12 @@ struct vq_chain {
  */
 int vq_pop(struct vq *, struct iovec *iov, unsigned int iov_max,
     struct vq_chain *ret) WARN_UNUSED;
-/* Undo the last vq_pop()s, newest first, before anything was pushed. */
+/* Undo the last n vq_pop()s, none of whose chains was pushed. */
 void vq_unpop(struct vq *, unsigned int n);
 /*
  * Gives a chain back with `len` bytes written from its first writable byte on.
- * In any order; the driver is told by vq_notify().
+ * In any order; the driver is told by vq_notify().  A chain from before a
+ * reset is dropped.
  */
 void vq_push(struct vq *, const struct vq_chain *, uint32_t len);
 /* Interrupt the driver if it wants to hear of what was pushed since. */

@@ -677,6 +677,12 @@ pci_dev_opt(struct pci_dev *pd, const char *name)
 	return conf_get(pd->conf, key);
 }
 
+const char *
+pci_machine_opt(struct pci_dev *pd, const char *key)
+{
+	return pd->conf != NULL ? conf_get(pd->conf, key) : NULL;
+}
+
 uint8_t
 pci_cfg_get8(struct pci_dev *pd, unsigned int off)
 {

@@ -15,7 +15,8 @@ python3:python3
 /usr/include/Zydis/Zydis.h:libzydis-dev
 /usr/include/Zycore/Zycore.h:libzycore-dev
 /usr/include/cmocka.h:libcmocka-dev
-/usr/include/md5.h:libmd-dev'
+/usr/include/md5.h:libmd-dev
+/usr/include/slirp/libslirp.h:libslirp-dev'
 run='zstd:zstd'
 check='iasl:acpica-tools
 nasm:nasm'

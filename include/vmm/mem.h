@@ -43,6 +43,12 @@ vm_ram_offset(const struct vm_ram *ram, uint64_t gpa)
 		return gpa - GPA_HIGHMEM_BASE + ram->lowmem;
 	return UINT64_MAX;
 }
+/* The inverse; off < lowmem + highmem. */
+static inline uint64_t
+vm_ram_gpa(const struct vm_ram *ram, uint64_t off)
+{
+	return off < ram->lowmem ? off : GPA_HIGHMEM_BASE + (off - ram->lowmem);
+}
 
 /*
  * Copy from / to guest RAM; all or nothing: -EFAULT when any byte is outside

@@ -90,6 +90,9 @@ struct pci_dev_ops {
 extern const struct pci_dev_ops *const pci_dev_table[];
 extern const size_t pci_dev_table_len;
 const struct pci_dev_ops *pci_dev_find(const char *name); /* or NULL */
+/* The entry a setting falls under, or NULL. */
+const struct pci_opt *
+pci_opt_find(const struct pci_dev_ops *, const char *name);
 
 /* --- for the machine ------------------------------------------------------ */
 
@@ -117,6 +120,7 @@ struct pci_intx_info {
 	uint8_t bus, slot, pin;
 	uint8_t gsi;  /* I/O APIC pin */
 	uint8_t pirq; /* 0..7 = PIRQA..PIRQH */
+	uint8_t irq;  /* ISA interrupt it is routed to at reset; 255: none */
 };
 void pci_bus_foreach_intx(struct pci_bus *,
     void (*fn)(const struct pci_intx_info *, void *arg), void *arg);
@@ -124,9 +128,13 @@ void pci_bus_foreach_intx(struct pci_bus *,
 /* --- for the LPC bridge --------------------------------------------------- */
 
 /*
- * The routing register of PIRQ pin 0..7 was written: bit 7 disables, bits 3:0
- * are the ISA interrupt (docs/bhyve.md 1.8).  The core follows with the level.
+ * The routing registers of PIRQ pins 0..7 live in the core, which routes the
+ * pins in use at reset as a BIOS would; the bridge shows them to the guest.
+ * Bit 7 disables, bits 3:0 are the ISA interrupt (docs/bhyve.md 1.8).
  */
+void pci_pirq_attach(struct pci_bus *); /* in init: there are registers */
+uint8_t pci_pirq_reg(struct pci_bus *, unsigned int pirq);
+/* It was written; the core follows with the level. */
 void pci_pirq_route(struct pci_bus *, unsigned int pirq, uint8_t reg);
 
 /* --- for models ----------------------------------------------------------- */

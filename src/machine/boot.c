@@ -11,22 +11,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <boot/boot.h>
 #include <conf/conf.h>
 #include <util/log.h>
-#include <vmm/mem.h>
+#include <vmm/bus.h>
+#include <vmm/pci.h>
 
-/* Windows of bus 0 for BARs; other buses have none (docs/bhyve.md 1.5, 1.6). */
-#define BUS0_IO_BASE	 0x2000
-#define BUS0_IO_LIMIT	 0xffff
-#define BUS0_MEM32_BASE	 GPA_LOWMEM_LIMIT
-#define BUS0_MEM32_LIMIT 0xdfffffffull
-#define BUS0_MEM64_BASE	 0xd000000000ull
-#define BUS0_MEM64_LIMIT 0xfcffffffffull
-#define BOOT_MAX_BUSES	 256
+#define BOOT_MAX_BUSES 256
+#define BOOT_ELCR_PORT 0x4d0
 
 static int
 boot_check_file(struct machine_err *e, const char *key)
@@ -66,47 +62,88 @@ machine_check_files(struct machine_err *e)
 	return error != 0 ? error : boot_check_file(e, "boot.initrd");
 }
 
-struct boot_buses {
+/* --- PCI --------------------------------------------------------------- */
+
+/* What the tables say of PCI. */
+struct boot_pci {
 	struct boot_pci_bus bus[BOOT_MAX_BUSES];
-	unsigned int n;
+	unsigned int nbuses;
+	struct boot_intx *intx;
+	unsigned int nintx, intx_cap;
+	uint16_t irqs; /* ISA interrupts that PCI has */
 };
 
-static int
-boot_add_bus(const struct machine_pci_slot *s, void *arg)
+static void
+boot_add_intx(const struct pci_intx_info *info, void *arg)
 {
-	struct boot_buses *b = arg;
+	struct boot_pci *p = arg;
 
-	/* Slots come in order of bus; bus 0 is there from the start. */
-	if (b->bus[b->n - 1].bus == s->bus)
-		return 0;
-	b->bus[b->n++] = (struct boot_pci_bus){
-		.bus = (uint8_t)s->bus,
-		.io_base = 1,
-		.mem32_base = 1,
-		.mem64_base = 1,
+	if (p->nintx == p->intx_cap) {
+		unsigned int cap = 2 * p->intx_cap + 16;
+		struct boot_intx *intx = xcalloc(cap, sizeof(*intx));
+
+		if (p->nintx > 0)
+			memcpy(intx, p->intx, p->nintx * sizeof(*intx));
+		free(p->intx);
+		p->intx = intx;
+		p->intx_cap = cap;
+	}
+	p->intx[p->nintx++] = (struct boot_intx){
+		.bus = info->bus,
+		.slot = info->slot,
+		.pin = info->pin,
+		.gsi = info->gsi,
+		.pirq = info->pirq,
 	};
+	if (info->irq < 16)
+		p->irqs |= (uint16_t)BIT(info->irq);
+}
+
+/* Bus 0 is there even when it is empty. */
+static void
+boot_find_pci(struct machine *m, struct boot_pci *p)
+{
+	for (unsigned int i = 0; i < BOOT_MAX_BUSES; i++) {
+		struct pci_bus_windows w = {
+			.io_base = 1, .mem32_base = 1, .mem64_base = 1
+		};
+
+		if (!pci_bus_windows(m->pci, i, &w) && i != 0)
+			continue;
+		p->bus[p->nbuses++] = (struct boot_pci_bus){
+			.bus = (uint8_t)i,
+			.io_base = w.io_base,
+			.io_limit = w.io_limit,
+			.mem32_base = w.mem32_base,
+			.mem32_limit = w.mem32_limit,
+			.mem64_base = w.mem64_base,
+			.mem64_limit = w.mem64_limit,
+		};
+	}
+	pci_bus_foreach_intx(m->pci, boot_add_intx, p);
+}
+
+/* A PIRQ is a level; a BIOS says so to the 8259s for those it routes. */
+static int
+boot_set_elcr(struct machine *m, uint16_t irqs)
+{
+	struct vcpu *bsp = vm_vcpu_get(m->ctx, 0);
+
+	for (unsigned int i = 0; i < 2; i++) {
+		uint32_t val = irqs >> 8 * i & 0xff;
+
+		if (bus_pio(bsp, false, (uint16_t)(BOOT_ELCR_PORT + i), 1,
+			&val) != BUS_OK)
+			return -ENODEV;
+	}
 	return 0;
 }
 
-static void
-boot_find_buses(const struct conf *c, struct boot_buses *b)
-{
-	b->bus[0] = (struct boot_pci_bus){
-		.io_base = BUS0_IO_BASE,
-		.io_limit = BUS0_IO_LIMIT,
-		.mem32_base = BUS0_MEM32_BASE,
-		.mem32_limit = BUS0_MEM32_LIMIT,
-		.mem64_base = BUS0_MEM64_BASE,
-		.mem64_limit = BUS0_MEM64_LIMIT,
-	};
-	b->n = 1;
-	(void)machine_foreach_slot(c, boot_add_bus, b);
-}
+/* --- all the tables ---------------------------------------------------- */
 
-/* No device of this machine has an INTx pin yet: nintx stays 0. */
 static void
 boot_describe(
-    struct machine *m, const struct boot_buses *b, struct boot_tables *t)
+    struct machine *m, const struct boot_pci *p, struct boot_tables *t)
 {
 	const struct conf *c = m->conf;
 	const char *uuid = conf_get(c, "uuid");
@@ -118,8 +155,10 @@ boot_describe(
 		.lpc_slot = m->lpc_slot,
 		.lpc_func = m->lpc_func,
 		.hpet = true,
-		.buses = b->bus,
-		.nbuses = b->n,
+		.buses = p->bus,
+		.nbuses = p->nbuses,
+		.intx = p->intx,
+		.nintx = p->nintx,
 		.bios_vendor = conf_get(c, "bios.vendor"),
 		.bios_version = conf_get(c, "bios.version"),
 		.bios_date = conf_get(c, "bios.release_date"),
@@ -159,27 +198,41 @@ boot_mptable(
 }
 
 static int
-boot_tables(struct machine *m, uint64_t *ret_rsdp, struct machine_err *e)
+boot_write_tables(struct machine *m, const struct boot_tables *t,
+    uint64_t *ret_rsdp, struct machine_err *e)
 {
-	struct boot_buses buses;
-	struct boot_tables t;
 	char why[300] = "";
-	int error;
+	int error = boot_mptable(m, t, e);
 
-	boot_find_buses(m->conf, &buses);
-	boot_describe(m, &buses, &t);
 	*ret_rsdp = 0;
-	error = boot_mptable(m, &t, e);
 	if (error != 0)
 		return error;
-	error = smbios_build(m->ctx, &t, why, sizeof(why));
+	error = smbios_build(m->ctx, t, why, sizeof(why));
 	if (error == 0 && conf_get_bool(m->conf, "acpi_tables"))
-		error = acpi_build(m->ctx, &t, ret_rsdp, why, sizeof(why));
+		error = acpi_build(m->ctx, t, ret_rsdp, why, sizeof(why));
 	if (error != 0) {
 		/* Too little room for strings or processors. */
 		(void)machine_fail_user(e, NULL, "%s", why);
 		e->user = error == -EINVAL || error == -ENOSPC;
 	}
+	return error;
+}
+
+static int
+boot_tables(struct machine *m, uint64_t *ret_rsdp, struct machine_err *e)
+{
+	struct boot_pci pci = { .nbuses = 0 };
+	struct boot_tables t;
+	int error;
+
+	boot_find_pci(m, &pci);
+	boot_describe(m, &pci, &t);
+	error = boot_set_elcr(m, pci.irqs);
+	if (error != 0)
+		error = machine_fail_host(e, error, "interrupt triggers");
+	else
+		error = boot_write_tables(m, &t, ret_rsdp, e);
+	free(pci.intx);
 	return error;
 }
 

@@ -120,7 +120,7 @@ test_data_port(void **state)
 	assert_int_equal(board_in(&pc.b, DATA + 3, 4), UINT32_MAX);
 	/* 0xFF + 1 is beyond the 256 bytes. */
 	select_cfg(&pc, 0, 31, 0, 0xff);
-	assert_int_equal(board_in(&pc.b, DATA + 1, 4), 0);
+	assert_int_equal(board_in(&pc.b, DATA + 1, 4), UINT32_MAX);
 	assert_int_equal(board_in(&pc.b, DATA + 2, 1), 0xff);
 	board_out(&pc.b, DATA + 2, 1, 0);
 	board_fini(&pc.b);
@@ -138,14 +138,19 @@ test_ecam(void **state)
 	assert_int_equal(board_read(&pc.b, ecam(0, 31, 0, 1), 2), 0xffff);
 	assert_int_equal(board_read(&pc.b, ecam(0, 31, 0, 2), 4), UINT32_MAX);
 	assert_true(board_read(&pc.b, ecam(0, 31, 0, 0), 8) == UINT64_MAX);
-	/* Extended space: an empty capability list, nothing else. */
-	assert_int_equal(board_read(&pc.b, ecam(0, 31, 0, 0x100), 4), 0);
-	assert_int_equal(board_read(&pc.b, ecam(0, 31, 0, 0x100), 2), 0xffff);
+	/* Extended space of a PCI Express function: an empty list. */
+	for (unsigned int off = 0x100; off < 0x1000; off += 4)
+		assert_int_equal(board_read(&pc.b, ecam(0, 0, 0, off), 4), 0);
+	assert_int_equal(board_read(&pc.b, ecam(0, 0, 0, 0xfff), 1), 0);
 	assert_int_equal(
-	    board_read(&pc.b, ecam(0, 31, 0, 0x104), 4), UINT32_MAX);
+	    board_read(&pc.b, ecam(0, 0, 0, 0x102), 4), UINT32_MAX);
+	board_write(&pc.b, ecam(0, 0, 0, 0x100), 4, 1);
+	assert_int_equal(board_read(&pc.b, ecam(0, 0, 0, 0x100), 4), 0);
+	/* A conventional one has none. */
+	assert_int_equal(
+	    board_read(&pc.b, ecam(0, 31, 0, 0x100), 4), UINT32_MAX);
 	assert_int_equal(board_read(&pc.b, ecam(0, 31, 0, 0xfff), 1), 0xff);
 	board_write(&pc.b, ecam(0, 31, 0, 0x100), 4, 1);
-	assert_int_equal(board_read(&pc.b, ecam(0, 31, 0, 0x100), 4), 0);
 	/* Across the edge of a function, and at both ends of the window. */
 	assert_int_equal(
 	    board_read(&pc.b, ecam(0, 31, 0, 0xffe), 4), UINT32_MAX);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pci_opt.c - the settings of a device: which ones its model knows.
+ */
+#include "pci_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include <conf/conf.h>
+
+/* '*' in a pattern stands for digits. */
+static bool
+pci_opt_matches(const char *pattern, const char *name)
+{
+	while (*pattern != '\0') {
+		if (*pattern == '*') {
+			size_t digits = strspn(name, "0123456789");
+
+			if (digits == 0)
+				return false;
+			name += digits;
+			pattern++;
+		} else if (*pattern++ != *name++) {
+			return false;
+		}
+	}
+	return *name == '\0';
+}
+
+const struct pci_opt *
+pci_opt_find(const struct pci_dev_ops *ops, const char *name)
+{
+	for (const struct pci_opt *o = ops->opts; o != NULL && o->name != NULL;
+	     o++)
+		if (pci_opt_matches(o->name, name))
+			return o;
+	return NULL;
+}
+
+struct pci_opt_check {
+	const struct pci_dev *pd;
+	char *err;
+	size_t err_len;
+	int error;
+};
+
+static const char *
+pci_nearest_opt(const struct pci_dev_ops *ops, const char *name)
+{
+	const char *names[32];
+	size_t n = 0;
+
+	while (n < ARRAY_LEN(names) && ops->opts != NULL &&
+	       ops->opts[n].name != NULL) {
+		names[n] = ops->opts[n].name;
+		n++;
+	}
+	return n > 0 ? nearest_name(name, names, n) : NULL;
+}
+
+static void
+pci_check_opt(const char *key, const char *value, void *arg)
+{
+	struct pci_opt_check *c = arg;
+	const struct pci_dev_ops *ops = c->pd->ops;
+	size_t node_len = strlen(c->pd->node);
+	const char *name = key + node_len + 1, *nearest;
+
+	if (c->error != 0 || strncmp(key, c->pd->node, node_len) != 0 ||
+	    key[node_len] != '.' || strcmp(name, "device") == 0 ||
+	    pci_opt_find(ops, name) != NULL)
+		return;
+	c->error = -EINVAL;
+	if (ops->opts == NULL || ops->opts[0].name == NULL) {
+		snprintf(c->err, c->err_len,
+		    "pci slot %u:%u:%u: unknown option '%s': %s takes none",
+		    c->pd->busno, c->pd->slot, c->pd->func, name, ops->name);
+		return;
+	}
+	nearest = pci_nearest_opt(ops, name);
+	snprintf(c->err, c->err_len,
+	    "pci slot %u:%u:%u: unknown option '%s' of %s%s%s%s", c->pd->busno,
+	    c->pd->slot, c->pd->func, name, ops->name,
+	    nearest != NULL ? "; did you mean '" : "",
+	    nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+}
+
+int
+pci_check_opts(const struct pci_dev *pd, char *err, size_t err_len)
+{
+	struct pci_opt_check c = { .pd = pd, .err = err, .err_len = err_len };
+
+	if (pd->conf != NULL)
+		conf_foreach(pd->conf, pd->node, pci_check_opt, &c);
+	return c.error;
+}

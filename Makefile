@@ -13,6 +13,11 @@ run: need-run $(BUILD)/build.ninja
 	@sh tools/guest.sh $(BUILD)/guest
 	@sh tools/run.sh $(BUILD)
 
+# Debian 12 on a disk, $(BUILD)/guest/debian.img; boot a copy of it.
+disk: need-disk
+	@sh tools/guest.sh $(BUILD)/guest
+	@sh tools/disk.sh $(BUILD)/guest
+
 check: need-check all
 	@sh tools/guest.sh $(BUILD)/guest
 	@sh tools/check.sh $(BUILD)
@@ -51,4 +56,4 @@ $(BUILD)/build.ninja:
 need-%:
 	@$(NEED) $*
 
-.PHONY: all run check bench fuzz fuzz-cpu format lint install clean
+.PHONY: all run disk check bench fuzz fuzz-cpu format lint install clean

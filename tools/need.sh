@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what a make target needs and this machine lacks.
-#   need.sh build|run|check|bench|fuzz
+#   need.sh build|run|disk|check|bench|fuzz
 # On Debian and its children by apt (with sudo when not root); elsewhere one
 # line says what to install.  Nothing is asked when nothing is missing.
 set -eu
@@ -18,6 +18,14 @@ python3:python3
 /usr/include/md5.h:libmd-dev
 /usr/include/slirp/libslirp.h:libslirp-dev'
 run='zstd:zstd'
+disk='mmdebstrap:mmdebstrap
+fakeroot:fakeroot
+fakechroot:fakechroot
+/sbin/mke2fs:e2fsprogs
+/sbin/sfdisk:fdisk
+/sbin/depmod:kmod
+ssh-keygen:openssh-client
+/usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring'
 check='iasl:acpica-tools
 nasm:nasm'
 bench='qemu-system-x86_64:qemu-system-x86'
@@ -28,16 +36,21 @@ case ${1-} in
 build) list=$build ;;
 run) list="$build
 $run" ;;
+disk) list="$build
+$run
+$disk" ;;
 check) list="$build
 $run
+$disk
 $check" ;;
 bench) list="$build
 $run
+$disk
 $bench" ;;
 fuzz) list="$build
 $fuzz" ;;
 *)
-	echo "usage: need.sh build|run|check|bench|fuzz" >&2
+	echo "usage: need.sh build|run|disk|check|bench|fuzz" >&2
 	exit 64
 	;;
 esac

@@ -10,32 +10,15 @@ are tools/initramfs/*.
 import argparse
 import hashlib
 import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
 import time
 
+from common import Failure, Terminal, check_log, need
+
 BASE = ["-H", "-s", "0,hostbridge", "-s", "31,lpc", "-l", "com1,stdio"]
-# What a healthy kernel never says.  (ERST, GHES and the like are ACPI tables
-# that are absent; they log at a level of their own and are not errors.)
-BAD = [
-    r"\boops\b", r"\bBUG:", r"lockup", r"\bunexpected\b", r"ACPI.*\berror\b",
-    r"ACPI BIOS Error", r"unstable", r"\bWARNING:", r"Call Trace",
-    r"rcu:.*stall", r"general protection", r"segfault", r"spurious",
-    r"hung task", r"MCE:.*error", r"lost.*interrupt",
-]
-
-
-class Failure(Exception):
-    pass
-
-
-def need(cond, why):
-    if not cond:
-        raise Failure(why)
 
 
 class Guest:
@@ -64,19 +47,6 @@ class Guest:
 def pattern():
     return b"".join(b"0123456789abcdef\n" for _ in range(4194304 // 17 + 1))[
         :4194304]
-
-
-def check_log(log):
-    for line in log.splitlines():
-        for bad in BAD:
-            if re.search(bad, line, re.I) and not harmless(line):
-                raise Failure(f"the kernel's log says: {line.strip()}")
-
-
-def harmless(line):
-    """Lines that match BAD and are no trouble: the boot command line itself,
-    mitigation summaries."""
-    return "Command line:" in line or "spurious 8259A interrupt: IRQ7" in line
 
 
 def shell(g, cpus):
@@ -169,53 +139,6 @@ def twenty(g):
 
 
 # --- the terminal -----------------------------------------------------------------
-
-
-class Terminal:
-    """bhyve on a pseudo-terminal."""
-
-    def __init__(self, args):
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.environ["TERM"] = "vt100"
-            os.execv(args[0], args)
-        self.text = ""
-
-    def expect(self, what, timeout=90):
-        """Wait for a regular expression in what comes from now on."""
-        end = time.monotonic() + timeout
-        while True:
-            m = re.search(what, self.text)
-            if m:
-                self.text = self.text[m.end():]
-                return m
-            left = end - time.monotonic()
-            need(left > 0, f"no {what!r} in:\n{self.text[-2000:]}")
-            if select.select([self.fd], [], [], left)[0]:
-                try:
-                    data = os.read(self.fd, 65536)
-                except OSError:
-                    data = b""
-                need(data, f"ended before {what!r}:\n{self.text[-2000:]}")
-                self.text += data.decode("utf-8", "replace")
-
-    def send(self, data):
-        os.write(self.fd, data)
-
-    def status(self, timeout=30):
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            pid, st = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                return os.waitstatus_to_exitcode(st)
-            if select.select([self.fd], [], [], 0.1)[0]:
-                try:
-                    self.text += os.read(self.fd, 65536).decode("utf-8",
-                                                                "replace")
-                except OSError:
-                    time.sleep(0.05)
-        os.kill(self.pid, signal.SIGKILL)
-        raise Failure("did not end")
 
 
 def terminal(g):

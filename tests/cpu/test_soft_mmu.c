@@ -680,9 +680,9 @@ test_flushes(void **state)
 	assert_true(mmu_translate(c, VA2 + 5, ACC_X, &gpa));
 	assert_int_equal(gpa, DATA2_AT + 5);
 
-	gen = c->map_gen;
+	gen = c->jc_key;
 	tlb_flush_nonglobal(c);
-	assert_true(c->map_gen != gen);
+	assert_true(c->jc_key != gen);
 	assert_non_null(tlb_write_ptr(c, VA, 8)); /* global: stays */
 	assert_null(tlb_read_ptr(c, VA2, 8));
 	assert_false(mem_read_slow(c, VA2, 8));
@@ -691,9 +691,9 @@ test_flushes(void **state)
 	assert_false(mmu_translate(c, VA2, ACC_X, &gpa));
 	assert_pf(c, VA2, PF_I);
 
-	gen = c->map_gen;
+	gen = c->jc_key;
 	tlb_flush_page(c, VA + 0x123);
-	assert_true(c->map_gen != gen);
+	assert_true(c->jc_key != gen);
 	assert_null(tlb_read_ptr(c, VA, 8));
 	assert_false(mem_read_slow(c, VA, 8));
 	assert_pf(c, VA, 0);
@@ -702,9 +702,9 @@ test_flushes(void **state)
 
 	*g = DATA_AT | P | W | G;
 	assert_true(mem_write_slow(c, VA, 8, 0));
-	gen = c->map_gen;
+	gen = c->jc_key;
 	tlb_flush_all(c);
-	assert_true(c->map_gen != gen);
+	assert_true(c->jc_key != gen);
 	assert_null(tlb_read_ptr(c, VA, 8));
 }
 

@@ -1031,9 +1031,9 @@ test_invlpg_invpcid(void **state)
 
 	fix_long(c, 0);
 	c->gpr[R_RBX] = T_DATA;
-	gen = c->map_gen;
+	gen = c->jc_key;
 	assert_true(EXEC(c, "\x0f\x01\x3b"));
-	assert_int_not_equal(c->map_gen, gen);
+	assert_int_not_equal(c->jc_key, gen);
 	poke(c, T_DATA, 8, 0);
 	poke(c, T_DATA + 8, 8, NONCANON);
 	c->gpr[R_RAX] = 4; /* no such type */

@@ -13,18 +13,7 @@
 
 #define HASH_BITS  15u
 #define HASH_SIZE  (1u << HASH_BITS)
-#define JC_BITS	   12u
-#define JC_SIZE	   (1u << JC_BITS)
 #define ARENA_SIZE (96u << 20)
-
-struct jc_entry {
-	uint64_t la;
-	uint64_t map_gen;
-	struct block *b;
-	uint32_t mode;
-	uint32_t pad;
-};
-static_assert(sizeof(struct jc_entry) == 32, "index by shift");
 
 struct block_cache {
 	struct jc_entry jc[JC_SIZE];
@@ -32,12 +21,6 @@ struct block_cache {
 	uint8_t *arena; /* ARENA_SIZE bytes, touched as used */
 	size_t used;
 };
-
-static unsigned int
-jc_index(uint64_t la)
-{
-	return (unsigned int)(la ^ (la >> JC_BITS)) & (JC_SIZE - 1);
-}
 
 static unsigned int
 hash_index(uint64_t gpa, uint32_t mode)
@@ -151,20 +134,6 @@ block_check(struct soft_cpu *c, struct block *b, uint64_t la)
 	return true;
 }
 
-struct block *
-block_find_fast(struct soft_cpu *c, uint64_t rip)
-{
-	uint64_t la = code_linear(c, rip);
-	const struct jc_entry *e = &c->bc->jc[jc_index(la)];
-
-	if (likely(e->la == la && e->map_gen == c->map_gen &&
-		   e->mode == c->mode) &&
-	    likely((e->b->flags & BLOCK_CHECK) == 0) &&
-	    likely(block_alive(e->b)))
-		return e->b;
-	return NULL;
-}
-
 /* In the hash, alive and enterable; dead ones met on the way are dropped. */
 static struct block *
 hash_find(struct soft_cpu *c, uint64_t la, uint64_t gpa)
@@ -212,6 +181,14 @@ block_find(struct soft_cpu *c)
 	c->acc_seg = SEG_CS;
 	if (!mmu_translate(c, la, ACC_X, &gpa))
 		return NULL;
+	e = jc_slot(c, la);
+	/* Only the mapping's count moved on, and the page is still there. */
+	if (e->la == la && e->b != NULL && e->b->gpa == gpa &&
+	    e->b->mode == c->mode && block_alive(e->b) &&
+	    block_in_limit(c, e->b, c->rip)) {
+		e->key = c->jc_key;
+		return e->b;
+	}
 	b = hash_find(c, la, gpa);
 	if (b == NULL) {
 		if (c->exc.pending)
@@ -222,11 +199,11 @@ block_find(struct soft_cpu *c)
 			return NULL;
 		vcpu_stat_add(c->stats, VMSTAT_BLOCKS_BUILT, 1);
 	}
-	e = &c->bc->jc[jc_index(la)];
-	e->la = la;
-	e->map_gen = c->map_gen;
-	e->mode = c->mode;
-	e->b = b;
+	if (likely((b->flags & BLOCK_CHECK) == 0)) {
+		e->la = la;
+		e->key = c->jc_key;
+		e->b = b;
+	}
 	return b;
 }
 
@@ -243,6 +220,7 @@ block_cache_create(struct soft_cpu *c)
 	bc = p;
 	bc->arena = (uint8_t *)p + ROUND_UP(sizeof(*bc), (size_t)64);
 	c->bc = bc;
+	c->jc = bc->jc;
 	return 0;
 }
 

@@ -11,7 +11,7 @@
  *
  * Finding the next block, fastest first:
  *   link[]      direct branch inside the page: the target's block, patched in
- *   jump cache  by linear address, valid for one c->map_gen
+ *   jump cache  by linear address, valid for one c->jc_key
  *   hash        by physical address, after a page walk
  *   build.c     decode
  * With a CS limit below 4 GiB (MODE_CSLIMIT) blocks are not linked: whoever
@@ -68,6 +68,20 @@ block_in_limit(const struct soft_cpu *c, const struct block *b, uint64_t rip)
 	       rip + b->bytes - 1 <= c->seg[SEG_CS].limit;
 }
 
+/*
+ * The jump cache, by linear address.  Holds no block that needs a check
+ * (BLOCK_CHECK); `key` is c->jc_key when the entry was made.
+ */
+#define JC_BITS 13u
+#define JC_SIZE (1u << JC_BITS)
+struct jc_entry {
+	uint64_t la;
+	uint64_t key;
+	struct block *b;
+	uint64_t pad;
+};
+static_assert(sizeof(struct jc_entry) == 32, "index by shift");
+
 int block_cache_create(struct soft_cpu *c); /* 0 or -errno */
 void block_cache_destroy(struct soft_cpu *c);
 
@@ -76,8 +90,6 @@ void block_cache_destroy(struct soft_cpu *c);
  * fault, #GP beyond the CS limit or for a non-canonical address).
  */
 struct block *block_find(struct soft_cpu *c);
-/* The jump-cache part alone: NULL when it is not there. */
-struct block *block_find_fast(struct soft_cpu *c, uint64_t rip);
 /* Forget everything (reset, arena full). */
 void block_cache_flush(struct soft_cpu *c);
 
@@ -96,6 +108,25 @@ code_linear(const struct soft_cpu *c, uint64_t rip)
 	if (likely(c->mode & MODE_64))
 		return rip;
 	return (uint32_t)(c->seg[SEG_CS].base + rip);
+}
+
+static inline struct jc_entry *
+jc_slot(const struct soft_cpu *c, uint64_t la)
+{
+	return &c->jc[(unsigned int)(la ^ (la >> JC_BITS)) & (JC_SIZE - 1)];
+}
+
+/* The jump-cache part of block_find() alone: NULL when it is not there. */
+static inline struct block *
+block_find_fast(const struct soft_cpu *c, uint64_t rip)
+{
+	uint64_t la = code_linear(c, rip);
+	const struct jc_entry *e = jc_slot(c, la);
+
+	if (likely(e->la == la && e->key == c->jc_key) &&
+	    likely(block_alive(e->b)))
+		return e->b;
+	return NULL;
 }
 
 #endif /* ENGINE_SOFT_BLOCK_H */

@@ -56,6 +56,8 @@ finish(struct soft_cpu *c, struct builder *bd, uint64_t gpa, uint32_t mode,
 	struct block *b;
 	unsigned int n = bd->n;
 
+	if (n >= 2)
+		decode_fuse(&bd->insns[n - 2], &bd->insns[n - 1]);
 	/* Always closed: some that end a block go on when nothing changed. */
 	bd->insns[n++] = (struct insn){ .fn = op_block_end };
 	b = block_alloc(c, n, bd->bytes);

@@ -192,7 +192,7 @@ enum {
 /* --- software TLB (mmu.h) --------------------------------------------------
  */
 
-#define TLB_ENTRIES 512u /* a view; power of two */
+#define TLB_ENTRIES 2048u /* a view; power of two */
 
 /*
  * A tag is the page's linear address, or TLB_NONE.  Fast path: the access
@@ -225,7 +225,7 @@ enum {
 	VIEW_MISS = VIEW_COUNT,
 	VIEW_ALL
 };
-#define TLB_LISTED 128u
+#define TLB_LISTED 512u
 struct tlb_view {
 	struct tlb_entry e[TLB_ENTRIES];
 	/*
@@ -302,6 +302,12 @@ struct soft_cpu {
 	struct tlb_view *tlb; /* the view data accesses look in */
 	uint32_t *events;     /* vcpu_events() */
 	struct block *blk;    /* executing */
+	struct jc_entry *jc;  /* the jump cache (block.h) */
+	/*
+	 * What its entries must match: a count of mapping changes above 16 bits
+	 * of c->mode.
+	 */
+	uint64_t jc_key;
 	uint64_t insns;	  /* instructions executed, counted a block at a time */
 	uint64_t mem_val; /* result of mem_*_slow() up to 8 bytes */
 	uint64_t ea;	  /* result of insn_ea_slow() */
@@ -338,9 +344,6 @@ struct soft_cpu {
 	bool delivering;
 	uint8_t delivering_vector;
 	bool injected; /* vm_inject_exception(): c->exc came from outside */
-
-	/* Jump cache tag: changes with every mapping or mode change. */
-	uint64_t map_gen;
 
 	/*
 	 * DR6 bits of data breakpoints the current instruction has hit: when it
@@ -461,6 +464,13 @@ void cpu_reset(struct soft_cpu *c, bool init); /* power-on, or INIT */
 void cpu_deliver_exception(struct soft_cpu *c);
 /* Deliver a hardware interrupt or NMI. */
 void cpu_deliver_interrupt(struct soft_cpu *c, unsigned int vector, bool nmi);
+
+#define JC_KEY_MAPPING 0x10000u
+static inline void
+cpu_mapping_changed(struct soft_cpu *c)
+{
+	c->jc_key += JC_KEY_MAPPING;
+}
 
 static inline bool
 cpu_is_canonical(uint64_t a)

@@ -438,6 +438,7 @@ fill_jcc(struct dec *d, const struct form *f)
 	near_branch_size(d);
 	d->i->imm = raw_imm(d);
 	d->i->fn = ops_jcc[f->arg];
+	d->i->x = fused_masks[f->arg & ~1u] | (f->arg & 1 ? FUSED_NOT : 0);
 	d->ends = true;
 	return true;
 }
@@ -923,4 +924,42 @@ decode_global_init(void)
 	index_rows(misc_rows);
 	index_rows(stack_rows);
 	index_rows(str_rows);
+}
+
+/* --- fusing ----------------------------------------------------------------
+ */
+
+static insn_fn
+fused_with(const struct ops_bin *ops, const struct ops_bin *fused, insn_fn fn)
+{
+	for (unsigned int n = 0; n < ARRAY_LEN(ops->rr); n++) {
+		if (fn == ops->rr[n])
+			return fused->rr[n];
+		if (fn == ops->ri[n])
+			return fused->ri[n];
+		if (fn == ops->rm[n])
+			return fused->rm[n];
+		if (fn == ops->mr[n])
+			return fused->mr[n];
+		if (fn == ops->mi[n])
+			return fused->mi[n];
+	}
+	return NULL;
+}
+
+void
+decode_fuse(struct insn *first, const struct insn *second)
+{
+	unsigned int cond = 0;
+	insn_fn fn;
+
+	while (cond < ARRAY_LEN(ops_jcc) && second->fn != ops_jcc[cond])
+		cond++;
+	if (cond == ARRAY_LEN(ops_jcc) || (second->x & FUSED_MASK) == 0)
+		return;
+	fn = fused_with(&ops_cmp, &ops_fused_cmp, first->fn);
+	if (fn == NULL)
+		fn = fused_with(&ops_test, &ops_fused_test, first->fn);
+	if (fn != NULL)
+		first->fn = fn;
 }

@@ -31,6 +31,12 @@ uint8_t insn_reg_offset(int zydis_register);
 unsigned int decode_insn(struct soft_cpu *c, const uint8_t *bytes,
     unsigned int avail, struct insn *i, bool *ret_ends);
 
+/*
+ * Where `second`, the next instruction of a block, is a Jcc that can be fused
+ * with `first`, a comparison, gives `first` the handler that does both.
+ */
+void decode_fuse(struct insn *first, const struct insn *second);
+
 /* Once per process: the mnemonic index over all rows. */
 void decode_global_init(void);
 

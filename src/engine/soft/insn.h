@@ -155,12 +155,19 @@ enum { ACC_R = 1, ACC_W = 2, ACC_RW = 3, ACC_X = 4 };
  */
 bool insn_ea_slow(struct soft_cpu *c, const struct insn *i, unsigned int size,
     unsigned int acc);
+/* Base, scaled index and displacement: all there is when no MEM_SPECIAL. */
+static inline uint64_t
+insn_sum(const struct soft_cpu *c, const struct insn *i)
+{
+	return c->gpr[i->base] + (c->gpr[i->index] << i->scale) +
+	       (uint64_t)(int64_t)i->disp;
+}
+
 /* Offset part only, truncated to the address size (LEA, string bases). */
 static inline uint64_t
 insn_offset(const struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
-	uint64_t a = c->gpr[i->base] + (c->gpr[i->index] << i->scale) +
-		     (uint64_t)(int64_t)i->disp;
+	uint64_t a = insn_sum(c, i);
 
 	if (i->mem & MEM_RIP)
 		a += rip + i->len;
@@ -175,9 +182,7 @@ insn_offset(const struct soft_cpu *c, const struct insn *i, uint64_t rip)
 #define EA(la, c, i, rip, size, acc)                                           \
 	uint64_t la;                                                           \
 	if (likely(((i)->mem & MEM_SPECIAL) == 0)) {                           \
-		la = (c)->gpr[(i)->base] +                                     \
-		     ((c)->gpr[(i)->index] << (i)->scale) +                    \
-		     (uint64_t)(int64_t)(i)->disp;                             \
+		la = insn_sum(c, i);                                           \
 	} else {                                                               \
 		(c)->rip = (rip);                                              \
 		if (!insn_ea_slow((c), (i), (size), (acc)))                    \

@@ -53,22 +53,17 @@
 		    alu_##name##bits(c, GET_##bits(c, i->r1), (T)i->imm));     \
 		NEXT(c, i, rip);                                               \
 	}                                                                      \
-	HANDLER(name##_rm##bits)                                               \
-	{                                                                      \
-		EA(la, c, i, rip, bits / 8, ACC_R)                             \
-		LOAD(T, b, c, i, rip, la, MEMSEG(i))                           \
+	MEM_HANDLER(name##_rm##bits, {                                         \
+		MEM_EA(la, bits / 8, ACC_R);                                   \
+		MEM_LOAD(T, b, la, MEMSEG(i));                                 \
 		PUT_##bits(                                                    \
 		    c, i->r1, alu_##name##bits(c, GET_##bits(c, i->r1), b));   \
 		NEXT(c, i, rip);                                               \
-	}                                                                      \
-	HANDLER(name##_mr##bits)                                               \
-	{                                                                      \
-		RMW(bits, T, alu_##name##bits(c, a, GET_##bits(c, i->r1)));    \
-	}                                                                      \
-	HANDLER(name##_mi##bits)                                               \
-	{                                                                      \
-		RMW(bits, T, alu_##name##bits(c, a, (T)i->imm));               \
-	}
+	})                                                                     \
+	MEM_HANDLER(name##_mr##bits,                                           \
+	    { RMW(bits, T, alu_##name##bits(c, a, GET_##bits(c, i->r1))); })   \
+	MEM_HANDLER(name##_mi##bits,                                           \
+	    { RMW(bits, T, alu_##name##bits(c, a, (T)i->imm)); })
 
 #define DEF_LOCK(name, KIND, bits, T, suf, con)                                \
 	HANDLER(name##_lmr##bits)                                              \
@@ -134,27 +129,24 @@ TABLE_BIN(xor);
 		alu_##name##bits(c, GET_##bits(c, i->r1), (T)i->imm);          \
 		NEXT(c, i, rip);                                               \
 	}                                                                      \
-	HANDLER(name##_rm##bits)                                               \
-	{                                                                      \
-		EA(la, c, i, rip, bits / 8, ACC_R)                             \
-		LOAD(T, b, c, i, rip, la, MEMSEG(i))                           \
+	MEM_HANDLER(name##_rm##bits, {                                         \
+		MEM_EA(la, bits / 8, ACC_R);                                   \
+		MEM_LOAD(T, b, la, MEMSEG(i));                                 \
 		alu_##name##bits(c, GET_##bits(c, i->r1), b);                  \
 		NEXT(c, i, rip);                                               \
-	}                                                                      \
-	HANDLER(name##_mr##bits)                                               \
-	{                                                                      \
-		EA(la, c, i, rip, bits / 8, ACC_R)                             \
-		LOAD(T, a, c, i, rip, la, MEMSEG(i))                           \
+	})                                                                     \
+	MEM_HANDLER(name##_mr##bits, {                                         \
+		MEM_EA(la, bits / 8, ACC_R);                                   \
+		MEM_LOAD(T, a, la, MEMSEG(i));                                 \
 		alu_##name##bits(c, a, GET_##bits(c, i->r1));                  \
 		NEXT(c, i, rip);                                               \
-	}                                                                      \
-	HANDLER(name##_mi##bits)                                               \
-	{                                                                      \
-		EA(la, c, i, rip, bits / 8, ACC_R)                             \
-		LOAD(T, a, c, i, rip, la, MEMSEG(i))                           \
+	})                                                                     \
+	MEM_HANDLER(name##_mi##bits, {                                         \
+		MEM_EA(la, bits / 8, ACC_R);                                   \
+		MEM_LOAD(T, a, la, MEMSEG(i));                                 \
 		alu_##name##bits(c, a, (T)i->imm);                             \
 		NEXT(c, i, rip);                                               \
-	}
+	})
 #define X(bits, T, suf, con)                                                   \
 	DEF_CMP(cmp, bits, T, suf, con)                                        \
 	DEF_CMP(test, bits, T, suf, con)
@@ -188,10 +180,7 @@ TABLE_CMP(test);
 		    c, i->r1, alu_##name##bits(c, GET_##bits(c, i->r1)));      \
 		NEXT(c, i, rip);                                               \
 	}                                                                      \
-	HANDLER(name##_m##bits)                                                \
-	{                                                                      \
-		RMW(bits, T, alu_##name##bits(c, a));                          \
-	}                                                                      \
+	MEM_HANDLER(name##_m##bits, { RMW(bits, T, alu_##name##bits(c, a)); }) \
 	HANDLER(name##_lm##bits)                                               \
 	{                                                                      \
 		LOCKED(bits, T, KIND(#name, suf, con, T),                      \
@@ -232,14 +221,10 @@ TABLE_UN(not );
 			c, GET_##bits(c, i->r1), (uint8_t)c->gpr[R_RCX]));     \
 		NEXT(c, i, rip);                                               \
 	}                                                                      \
-	HANDLER(name##_mi##bits)                                               \
-	{                                                                      \
-		RMW(bits, T, alu_##name##bits(c, a, (uint8_t)i->imm));         \
-	}                                                                      \
-	HANDLER(name##_mc##bits)                                               \
-	{                                                                      \
-		RMW(bits, T, alu_##name##bits(c, a, (uint8_t)c->gpr[R_RCX]));  \
-	}
+	MEM_HANDLER(name##_mi##bits,                                           \
+	    { RMW(bits, T, alu_##name##bits(c, a, (uint8_t)i->imm)); })        \
+	MEM_HANDLER(name##_mc##bits,                                           \
+	    { RMW(bits, T, alu_##name##bits(c, a, (uint8_t)c->gpr[R_RCX])); })
 #define X(bits, T, suf, con)                                                   \
 	DEF_SHIFT(rol, bits, T, suf, con)                                      \
 	DEF_SHIFT(ror, bits, T, suf, con)                                      \

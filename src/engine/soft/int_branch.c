@@ -26,6 +26,9 @@
 	} while (0)
 #endif
 
+/* struct block's links. */
+enum { CHAIN_TAKEN, CHAIN_NEXT };
+
 static inline bool
 may_chain(const struct soft_cpu *c)
 {
@@ -67,12 +70,18 @@ chain_indirect(struct soft_cpu *c, uint64_t target)
 	c->rip = target;
 }
 
-/* Direct branch that missed its link: find the block and, if allowed, link. */
+/*
+ * Direct branch that missed its link: is the target legal (of slot 0; where
+ * the code just goes on, the fetch finds out), then find the block and, if
+ * allowed, link.
+ */
 static __attribute__((noinline)) void
 chain_miss(struct soft_cpu *c, uint64_t rip, uint64_t target, unsigned int slot)
 {
 	struct block *from = c->blk, *b;
 
+	if (slot == CHAIN_TAKEN && unlikely(!target_ok(c, target)))
+		RAISE_GP(c, rip, 0);
 	c->rip = target;
 	if (!may_chain(c) || (c->mode & MODE_ONE))
 		return;
@@ -87,6 +96,7 @@ chain_miss(struct soft_cpu *c, uint64_t rip, uint64_t target, unsigned int slot)
 	ENTER_BLOCK(c, b, target);
 }
 
+/* What is linked is on the same page, and so a legal target. */
 static inline void
 chain_direct(
     struct soft_cpu *c, uint64_t rip, uint64_t target, unsigned int slot)
@@ -102,7 +112,7 @@ void
 op_block_end(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	(void)i;
-	return chain_direct(c, rip, rip, 1);
+	return chain_direct(c, rip, rip, CHAIN_NEXT);
 }
 
 #define DEF_JCC(cond)                                                          \
@@ -110,13 +120,10 @@ op_block_end(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	{                                                                      \
 		uint64_t next = rip + i->len;                                  \
                                                                                \
-		if (cc_cond(c->cc, cond)) {                                    \
-			next = branch_target(i, next + (uint64_t)i->imm);      \
-			if (unlikely(!target_ok(c, next)))                     \
-				RAISE_GP(c, rip, 0);                           \
-			return chain_direct(c, rip, next, 0);                  \
-		}                                                              \
-		return chain_direct(c, rip, next, 1);                          \
+		if (!cc_cond(c->cc, cond))                                     \
+			return chain_direct(c, rip, next, CHAIN_NEXT);         \
+		next = branch_target(i, next + (uint64_t)i->imm);              \
+		return chain_direct(c, rip, next, CHAIN_TAKEN);                \
 	}
 /* clang-format off */
 DEF_JCC(0) DEF_JCC(1) DEF_JCC(2) DEF_JCC(3)
@@ -129,14 +136,98 @@ const insn_fn ops_jcc[16] = {
 };
 /* clang-format on */
 
+/* --- CMP or TEST and the Jcc behind it in one handler -----------------------
+ */
+
+/*
+ * A condition as a mask over cc ^ cc >> 15, whose bit 0 is OF ^ SF; O and NO,
+ * which want OF itself, are not fused.  The Jcc keeps its own slot in the
+ * block, so the slow way is simply the two handlers one after the other.
+ */
+const uint16_t fused_masks[16] = {
+	[2] = 0x0100,  /* B: CF */
+	[4] = 0x4000,  /* Z: ZF */
+	[6] = 0x4100,  /* BE: CF or ZF */
+	[8] = 0x8000,  /* S: SF */
+	[10] = 0x0400, /* P: PF */
+	[12] = 0x0001, /* L: SF != OF */
+	[14] = 0x4001, /* LE: ZF, or SF != OF */
+};
+
+/* i is the comparison, which has just been done; x of the next is its mask. */
+static inline void
+fused_jump(struct soft_cpu *c, const struct insn *i, uint64_t rip)
+{
+	const struct insn *j = i + 1;
+	uint16_t cc = c->cc;
+	uint64_t next;
+
+	rip += i->len;
+	next = rip + j->len;
+	if ((((cc ^ cc >> 15) & j->x & FUSED_MASK) != 0) ==
+	    ((j->x & FUSED_NOT) != 0))
+		return chain_direct(c, rip, next, CHAIN_NEXT);
+	return chain_direct(
+	    c, rip, branch_target(j, next + (uint64_t)j->imm), CHAIN_TAKEN);
+}
+
+#define DEF_FUSED(name, bits, T, suf, con)                                     \
+	HANDLER(fused_##name##_rr##bits)                                       \
+	{                                                                      \
+		alu_##name##bits(                                              \
+		    c, GET_##bits(c, i->r1), GET_##bits(c, i->r2));            \
+		return fused_jump(c, i, rip);                                  \
+	}                                                                      \
+	HANDLER(fused_##name##_ri##bits)                                       \
+	{                                                                      \
+		alu_##name##bits(c, GET_##bits(c, i->r1), (T)i->imm);          \
+		return fused_jump(c, i, rip);                                  \
+	}                                                                      \
+	HANDLER(fused_##name##_rm##bits)                                       \
+	{                                                                      \
+		const insn_fn slow = ops_##name.rm[SIZE_##bits];               \
+		MEM_EA(la, bits / 8, ACC_R);                                   \
+		MEM_LOAD(T, b, la, MEMSEG(i));                                 \
+		alu_##name##bits(c, GET_##bits(c, i->r1), b);                  \
+		return fused_jump(c, i, rip);                                  \
+	}                                                                      \
+	HANDLER(fused_##name##_mr##bits)                                       \
+	{                                                                      \
+		const insn_fn slow = ops_##name.mr[SIZE_##bits];               \
+		MEM_EA(la, bits / 8, ACC_R);                                   \
+		MEM_LOAD(T, a, la, MEMSEG(i));                                 \
+		alu_##name##bits(c, a, GET_##bits(c, i->r1));                  \
+		return fused_jump(c, i, rip);                                  \
+	}                                                                      \
+	HANDLER(fused_##name##_mi##bits)                                       \
+	{                                                                      \
+		const insn_fn slow = ops_##name.mi[SIZE_##bits];               \
+		MEM_EA(la, bits / 8, ACC_R);                                   \
+		MEM_LOAD(T, a, la, MEMSEG(i));                                 \
+		alu_##name##bits(c, a, (T)i->imm);                             \
+		return fused_jump(c, i, rip);                                  \
+	}
+#define X(bits, T, suf, con)                                                   \
+	DEF_FUSED(cmp, bits, T, suf, con)                                      \
+	DEF_FUSED(test, bits, T, suf, con)
+ALU_SIZES(X)
+#undef X
+
+#define FUSED_TABLE(name)                                                      \
+	{                                                                      \
+		.rr = TAB(fused_##name##_rr), .rm = TAB(fused_##name##_rm),    \
+		.mr = TAB(fused_##name##_mr), .ri = TAB(fused_##name##_ri),    \
+		.mi = TAB(fused_##name##_mi)                                   \
+	}
+const struct ops_bin ops_fused_cmp = FUSED_TABLE(cmp);
+const struct ops_bin ops_fused_test = FUSED_TABLE(test);
+
 void
 op_jmp_rel(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	uint64_t target = branch_target(i, rip + i->len + (uint64_t)i->imm);
 
-	if (unlikely(!target_ok(c, target)))
-		RAISE_GP(c, rip, 0);
-	return chain_direct(c, rip, target, 0);
+	return chain_direct(c, rip, target, CHAIN_TAKEN);
 }
 
 /* LOOP LOOPE LOOPNE JCXZ JECXZ JRCXZ: x's low byte says which. */
@@ -169,12 +260,12 @@ op_loopcc(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	uint64_t rcx = c->gpr[R_RCX];
 
 	if (!loop_taken(c, i))
-		return chain_direct(c, rip, next, 1);
+		return chain_direct(c, rip, next, CHAIN_NEXT);
 	if (unlikely(!target_ok(c, target))) {
 		c->gpr[R_RCX] = rcx;
 		RAISE_GP(c, rip, 0);
 	}
-	return chain_direct(c, rip, target, 0);
+	return chain_direct(c, rip, target, CHAIN_TAKEN);
 }
 
 /* --- indirect jumps, calls, returns
@@ -222,24 +313,26 @@ op_jmp_m(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	return chain_indirect(c, c->mem_val);
 }
 
-/* Push the return address; false: fault recorded, c->rip set. */
-static inline bool
-push_return(struct soft_cpu *c, const struct insn *i, uint64_t rip)
-{
-	uint64_t la = c->gpr[R_RSP] - 8;
-	void *p;
-
-	if (likely((c->mode & MODE_64) && i->opsize == 8)) {
-		p = tlb_write_ptr(c, la, 8);
-		if (likely(p != NULL)) {
-			HOST_ST(uint64_t, p, rip + i->len);
-			c->gpr[R_RSP] = la;
-			return true;
-		}
+/*
+ * Push the return address or leave the handler.  Plain pushes need no call; a
+ * handler with `slow` jumps there for the others.
+ */
+#define PUSH_RETURN()                                                          \
+	{                                                                      \
+		uint64_t sp_ = c->gpr[R_RSP] - 8;                              \
+		const struct tlb_entry *e_ = tlb_slot(c, sp_);                 \
+		if (likely(tlb_tag(sp_, 8) == e_->wtag) &&                     \
+		    likely((c->mode & MODE_64) && i->opsize == 8)) {           \
+			HOST_ST(uint64_t, sp_ + e_->addend, rip + i->len);     \
+			c->gpr[R_RSP] = sp_;                                   \
+		} else {                                                       \
+			if (slow != NULL)                                      \
+				TAILCALL slow(c, i, rip);                      \
+			c->rip = rip;                                          \
+			if (!stack_push(c, i->opsize, rip + i->len))           \
+				return;                                        \
+		}                                                              \
 	}
-	c->rip = rip;
-	return stack_push(c, i->opsize, rip + i->len);
-}
 
 /*
  * A call to an address that cannot be: the push faults first, as on AMD; only
@@ -263,37 +356,32 @@ call_bad_target(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 		cpu_raise_gp(c, 0);
 }
 
-void
-op_call_rel(struct soft_cpu *c, const struct insn *i, uint64_t rip)
-{
+MEM_HANDLER_EXTERN(op_call_rel, {
 	uint64_t target = branch_target(i, rip + i->len + (uint64_t)i->imm);
 
 	if (unlikely(!target_ok(c, target)))
 		return call_bad_target(c, i, rip);
-	if (unlikely(!push_return(c, i, rip)))
-		return;
-	if (unlikely(c->smc_hit)) {
+	PUSH_RETURN();
+	if (slow == NULL && c->smc_hit) {
 		c->rip = target;
 		return;
 	}
-	return chain_direct(c, rip, target, 0);
-}
+	return chain_direct(c, rip, target, CHAIN_TAKEN);
+})
 
-void
-op_call_r(struct soft_cpu *c, const struct insn *i, uint64_t rip)
-{
+MEM_HANDLER_EXTERN(op_call_r, {
 	uint64_t target = reg_get(c, i->r1, i->opsize);
 
 	if (unlikely(!target_ok(c, target)))
 		return call_bad_target(c, i, rip);
-	if (unlikely(!push_return(c, i, rip)))
-		return;
+	PUSH_RETURN();
 	return chain_indirect(c, target);
-}
+})
 
 void
 op_call_m(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
+	const insn_fn slow = NULL;
 	uint64_t target;
 
 	if (!load_target(c, i, rip))
@@ -301,27 +389,22 @@ op_call_m(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	target = c->mem_val;
 	if (unlikely(!target_ok(c, target)))
 		return call_bad_target(c, i, rip);
-	if (unlikely(!push_return(c, i, rip)))
-		return;
+	PUSH_RETURN();
 	return chain_indirect(c, target);
 }
 
-void
-op_ret(struct soft_cpu *c, const struct insn *i, uint64_t rip)
-{
-	uint64_t target, rsp = c->gpr[R_RSP];
-	const void *p;
+MEM_HANDLER_EXTERN(op_ret, {
+	uint64_t rsp = c->gpr[R_RSP], target;
 
 	if (likely((c->mode & MODE_64) && i->opsize == 8)) {
-		p = tlb_read_ptr(c, rsp, 8);
-		if (likely(p != NULL)) {
-			target = HOST_LD(uint64_t, p);
-			if (unlikely(!cpu_is_canonical(target)))
-				RAISE_GP(c, rip, 0);
-			c->gpr[R_RSP] = rsp + 8 + (uint64_t)i->imm;
-			return chain_indirect(c, target);
-		}
+		MEM_LOAD(uint64_t, v, rsp, SEG_SS);
+		if (unlikely(!cpu_is_canonical(v)))
+			RAISE_GP(c, rip, 0);
+		c->gpr[R_RSP] = rsp + 8 + (uint64_t)i->imm;
+		return chain_indirect(c, v);
 	}
+	if (slow != NULL)
+		TAILCALL slow(c, i, rip);
 	c->rip = rip;
 	if (!stack_peek(c, i->opsize, 0))
 		return;
@@ -330,4 +413,4 @@ op_ret(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 		RAISE_GP(c, rip, 0);
 	stack_adjust(c, (int64_t)i->opsize + i->imm);
 	return chain_indirect(c, target);
-}
+})

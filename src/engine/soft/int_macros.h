@@ -24,6 +24,9 @@
 #define HANDLER(name)                                                          \
 	static void name(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 
+/* log2 of bytes, by bits. */
+enum { SIZE_8, SIZE_16, SIZE_32, SIZE_64 };
+
 /* A table row per size, [log2 of bytes]. */
 #define TAB(pre)                                                               \
 	{                                                                      \
@@ -35,19 +38,112 @@
 	}
 
 /*
+ * A handler with a memory operand, made twice from one body.  The fast copy
+ * does what needs no call: addresses that are sums, pages that are in the TLB.
+ * So it needs no stack frame.  Anything else jumps to the slow copy (`slow` is
+ * NULL there), which starts the instruction anew; the body therefore changes
+ * nothing before its last access.
+ */
+#define MEM_HANDLER(name, ...)                                                 \
+	static __attribute__((noinline)) void name##_slow(                     \
+	    struct soft_cpu *c, const struct insn *i, uint64_t rip)            \
+	{                                                                      \
+		const insn_fn slow = NULL;                                     \
+		__VA_ARGS__                                                    \
+	}                                                                      \
+	HANDLER(name)                                                          \
+	{                                                                      \
+		const insn_fn slow = name##_slow;                              \
+		__VA_ARGS__                                                    \
+	}
+
+/* The same for a handler with external linkage. */
+#define MEM_HANDLER_EXTERN(name, ...)                                          \
+	static __attribute__((noinline)) void name##_slow(                     \
+	    struct soft_cpu *c, const struct insn *i, uint64_t rip)            \
+	{                                                                      \
+		const insn_fn slow = NULL;                                     \
+		__VA_ARGS__                                                    \
+	}                                                                      \
+	void name(struct soft_cpu *c, const struct insn *i, uint64_t rip)      \
+	{                                                                      \
+		const insn_fn slow = name##_slow;                              \
+		__VA_ARGS__                                                    \
+	}
+
+/* Declares `la`, the operand's linear address, for an access of `size` bytes.
+ */
+#define MEM_EA(la, size, acc)                                                  \
+	uint64_t la = insn_sum(c, i);                                          \
+	if (unlikely((i->mem & MEM_SPECIAL) != 0)) {                           \
+		if (slow == NULL) {                                            \
+			c->rip = rip;                                          \
+			if (!insn_ea_slow(c, i, size, acc))                    \
+				return;                                        \
+			la = c->ea;                                            \
+		} else if ((i->mem & (MEM_A32 | MEM_A16 | MEM_LEGACY)) != 0) { \
+			TAILCALL slow(c, i, rip);                              \
+		} else {                                                       \
+			if (i->mem & MEM_RIP)                                  \
+				la += rip + i->len;                            \
+			if (i->mem & MEM_SEGBASE)                              \
+				la += c->seg[MEMSEG(i)].base;                  \
+		}                                                              \
+	}
+
+/* Declares `v` and loads it from `la` of segment `segno`. */
+#define MEM_LOAD(T, v, la, segno)                                              \
+	T v;                                                                   \
+	{                                                                      \
+		const struct tlb_entry *e_ = tlb_slot(c, la);                  \
+		if (likely(tlb_tag(la, sizeof(T)) == e_->rtag)) {              \
+			v = HOST_LD(T, la + e_->addend);                       \
+		} else {                                                       \
+			if (slow != NULL)                                      \
+				TAILCALL slow(c, i, rip);                      \
+			c->rip = rip;                                          \
+			c->acc_seg = (uint8_t)(segno);                         \
+			if (!mem_read_slow(c, la, sizeof(T)))                  \
+				return;                                        \
+			v = (T)c->mem_val;                                     \
+		}                                                              \
+	}
+
+/*
+ * The last access of a handler.  The fast copy goes on from here: what a TLB
+ * hit stores to is no code.
+ */
+#define MEM_STORE(T, v, la, segno)                                             \
+	{                                                                      \
+		const struct tlb_entry *e_ = tlb_slot(c, la);                  \
+		if (likely(tlb_tag(la, sizeof(T)) == e_->wtag)) {              \
+			HOST_ST(T, la + e_->addend, v);                        \
+			NEXT(c, i, rip);                                       \
+		}                                                              \
+		if (slow != NULL)                                              \
+			TAILCALL slow(c, i, rip);                              \
+		c->rip = rip;                                                  \
+		c->acc_seg = (uint8_t)(segno);                                 \
+		if (!mem_write_slow(c, la, sizeof(T), (v)))                    \
+			return;                                                \
+	}
+
+/*
  * Read-modify-write of memory, not locked: `EXPR` computes the new value from
  * `a`.  Flags must not change when the store faults, so the slow path puts the
- * old cc back.
+ * old cc back.  The whole rest of a MEM_HANDLER.
  */
 #define RMW(bits, T, EXPR)                                                     \
-	EA(la, c, i, rip, bits / 8, ACC_RW)                                    \
-	void *p = tlb_write_ptr(c, la, bits / 8);                              \
-	if (likely(p != NULL)) {                                               \
-		T a = HOST_LD(T, p);                                           \
-		HOST_ST(T, p, EXPR);                                           \
+	MEM_EA(la, bits / 8, ACC_RW)                                           \
+	const struct tlb_entry *e = tlb_slot(c, la);                           \
+	if (likely(tlb_tag(la, bits / 8) == e->wtag)) {                        \
+		T a = HOST_LD(T, la + e->addend);                              \
+		HOST_ST(T, la + e->addend, EXPR);                              \
 		NEXT(c, i, rip);                                               \
 	}                                                                      \
-	RMW_SLOW(bits, T, EXPR)
+	if (slow != NULL)                                                      \
+		TAILCALL slow(c, i, rip);                                      \
+	RMW_SLOW(bits, T, EXPR);
 
 #define RMW_SLOW(bits, T, EXPR)                                                \
 	c->rip = rip;                                                          \

@@ -20,25 +20,22 @@
 		PUT_##bits(c, i->r1, (T)i->imm);                               \
 		NEXT(c, i, rip);                                               \
 	}                                                                      \
-	HANDLER(mov_rm##bits)                                                  \
-	{                                                                      \
-		EA(la, c, i, rip, bits / 8, ACC_R)                             \
-		LOAD(T, v, c, i, rip, la, MEMSEG(i))                           \
+	MEM_HANDLER(mov_rm##bits, {                                            \
+		MEM_EA(la, bits / 8, ACC_R);                                   \
+		MEM_LOAD(T, v, la, MEMSEG(i));                                 \
 		PUT_##bits(c, i->r1, v);                                       \
 		NEXT(c, i, rip);                                               \
-	}                                                                      \
-	HANDLER(mov_mr##bits)                                                  \
-	{                                                                      \
-		EA(la, c, i, rip, bits / 8, ACC_W)                             \
-		STORE(T, GET_##bits(c, i->r1), c, i, rip, la, MEMSEG(i));      \
+	})                                                                     \
+	MEM_HANDLER(mov_mr##bits, {                                            \
+		MEM_EA(la, bits / 8, ACC_W);                                   \
+		MEM_STORE(T, GET_##bits(c, i->r1), la, MEMSEG(i));             \
 		NEXT_AFTER_STORE(c, i, rip);                                   \
-	}                                                                      \
-	HANDLER(mov_mi##bits)                                                  \
-	{                                                                      \
-		EA(la, c, i, rip, bits / 8, ACC_W)                             \
-		STORE(T, (T)i->imm, c, i, rip, la, MEMSEG(i));                 \
+	})                                                                     \
+	MEM_HANDLER(mov_mi##bits, {                                            \
+		MEM_EA(la, bits / 8, ACC_W);                                   \
+		MEM_STORE(T, (T)i->imm, la, MEMSEG(i));                        \
 		NEXT_AFTER_STORE(c, i, rip);                                   \
-	}                                                                      \
+	})                                                                     \
 	/* A0-A3 with a 64-bit offset: base only for FS and GS. */             \
 	HANDLER(moffs_ld##bits)                                                \
 	{                                                                      \
@@ -77,13 +74,12 @@ const insn_fn ops_moffs_st[4] = TAB(moffs_st);
 		PUT_##dbits(c, i->r1, (DT)(ST)GET_##sbits(c, i->r2));          \
 		NEXT(c, i, rip);                                               \
 	}                                                                      \
-	HANDLER(name##_m##sbits##_##dbits)                                     \
-	{                                                                      \
-		EA(la, c, i, rip, sbits / 8, ACC_R)                            \
-		LOAD(uint##sbits##_t, v, c, i, rip, la, MEMSEG(i))             \
+	MEM_HANDLER(name##_m##sbits##_##dbits, {                               \
+		MEM_EA(la, sbits / 8, ACC_R);                                  \
+		MEM_LOAD(uint##sbits##_t, v, la, MEMSEG(i));                   \
 		PUT_##dbits(c, i->r1, (DT)(ST)v);                              \
 		NEXT(c, i, rip);                                               \
-	}
+	})
 DEF_EXT(movzx, 8, uint8_t, 16, uint16_t)
 DEF_EXT(movzx, 8, uint8_t, 32, uint32_t)
 DEF_EXT(movzx, 8, uint8_t, 64, uint64_t)
@@ -193,27 +189,25 @@ const insn_fn ops_xchg_mr[4] = TAB(xchg_mr);
 			c, GET_##bits(c, i->r1), GET_##bits(c, i->r2)));       \
 		NEXT(c, i, rip);                                               \
 	}                                                                      \
-	HANDLER(imul_rm##bits)                                                 \
-	{                                                                      \
-		EA(la, c, i, rip, bits / 8, ACC_R)                             \
-		LOAD(T, b, c, i, rip, la, MEMSEG(i))                           \
+	MEM_HANDLER(imul_rm##bits, {                                           \
+		MEM_EA(la, bits / 8, ACC_R);                                   \
+		MEM_LOAD(T, b, la, MEMSEG(i));                                 \
 		PUT_##bits(                                                    \
 		    c, i->r1, alu_imul##bits(c, GET_##bits(c, i->r1), b));     \
 		NEXT(c, i, rip);                                               \
-	}                                                                      \
+	})                                                                     \
 	HANDLER(imul_rri##bits)                                                \
 	{                                                                      \
 		PUT_##bits(c, i->r1,                                           \
 		    alu_imul##bits(c, GET_##bits(c, i->r2), (T)i->imm));       \
 		NEXT(c, i, rip);                                               \
 	}                                                                      \
-	HANDLER(imul_rmi##bits)                                                \
-	{                                                                      \
-		EA(la, c, i, rip, bits / 8, ACC_R)                             \
-		LOAD(T, a, c, i, rip, la, MEMSEG(i))                           \
+	MEM_HANDLER(imul_rmi##bits, {                                          \
+		MEM_EA(la, bits / 8, ACC_R);                                   \
+		MEM_LOAD(T, a, la, MEMSEG(i));                                 \
 		PUT_##bits(c, i->r1, alu_imul##bits(c, a, (T)i->imm));         \
 		NEXT(c, i, rip);                                               \
-	}
+	})
 X(16, uint16_t, , )
 X(32, uint32_t, , )
 X(64, uint64_t, , )
@@ -235,16 +229,15 @@ const insn_fn ops_imul_rmi[4] = TAB3(imul_rmi);
 		PUT_##bits(c, i->r1, v);                                       \
 		NEXT(c, i, rip);                                               \
 	}                                                                      \
-	HANDLER(cmov##cond##_m##bits)                                          \
-	{                                                                      \
-		EA(la, c, i, rip, bits / 8, ACC_R)                             \
-		LOAD(T, b, c, i, rip, la, MEMSEG(i))                           \
+	MEM_HANDLER(cmov##cond##_m##bits, {                                    \
+		MEM_EA(la, bits / 8, ACC_R);                                   \
+		MEM_LOAD(T, b, la, MEMSEG(i));                                 \
 		T v = GET_##bits(c, i->r1);                                    \
 		if (cc_cond(c->cc, cond))                                      \
 			v = b;                                                 \
 		PUT_##bits(c, i->r1, v);                                       \
 		NEXT(c, i, rip);                                               \
-	}
+	})
 #define DEF_COND(cond)                                                         \
 	DEF_CMOV(cond, 16, uint16_t)                                           \
 	DEF_CMOV(cond, 32, uint32_t)                                           \
@@ -254,13 +247,11 @@ const insn_fn ops_imul_rmi[4] = TAB3(imul_rmi);
 		REG8(c, i->r1) = cc_cond(c->cc, cond);                         \
 		NEXT(c, i, rip);                                               \
 	}                                                                      \
-	HANDLER(set##cond##_m)                                                 \
-	{                                                                      \
-		EA(la, c, i, rip, 1, ACC_W)                                    \
-		STORE(                                                         \
-		    uint8_t, cc_cond(c->cc, cond), c, i, rip, la, MEMSEG(i));  \
+	MEM_HANDLER(set##cond##_m, {                                           \
+		MEM_EA(la, 1, ACC_W);                                          \
+		MEM_STORE(uint8_t, cc_cond(c->cc, cond), la, MEMSEG(i));       \
 		NEXT_AFTER_STORE(c, i, rip);                                   \
-	}
+	})
 /* clang-format off */
 #define ALL_CONDS(X)                                \
 	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)     \

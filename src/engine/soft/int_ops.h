@@ -52,6 +52,14 @@ extern const insn_fn ops_set_r[16], ops_set_m[16];
 
 /* Branches.  imm: displacement, relative to the next instruction. */
 extern const insn_fn ops_jcc[16];
+/*
+ * A comparison fused with the Jcc that follows it, whose x then says what is
+ * tested.  fused_masks: of conditions 2, 4 ... 14; 0: cannot be fused.
+ */
+extern const struct ops_bin ops_fused_cmp, ops_fused_test;
+extern const uint16_t fused_masks[16];
+#define FUSED_MASK 0x0000ffffu
+#define FUSED_NOT  0x00010000u
 void op_jmp_rel(struct soft_cpu *c, const struct insn *i, uint64_t rip);
 void op_call_rel(struct soft_cpu *c, const struct insn *i, uint64_t rip);
 void op_jmp_r(struct soft_cpu *c, const struct insn *i, uint64_t rip);

@@ -78,31 +78,28 @@ stack_adjust(struct soft_cpu *c, int64_t delta)
 
 #define PUSH64(val)                                                            \
 	uint64_t la = c->gpr[R_RSP] - 8;                                       \
+	const struct tlb_entry *e = tlb_slot(c, la);                           \
+	if (likely(tlb_tag(la, 8) == e->wtag)) {                               \
+		HOST_ST(uint64_t, la + e->addend, val);                        \
+		c->gpr[R_RSP] = la;                                            \
+		NEXT(c, i, rip);                                               \
+	}                                                                      \
+	if (slow != NULL)                                                      \
+		TAILCALL slow(c, i, rip);                                      \
 	STORE(uint64_t, val, c, i, rip, la, SEG_SS);                           \
 	c->gpr[R_RSP] = la;                                                    \
 	NEXT_AFTER_STORE(c, i, rip)
 
-void
-op_push64_r(struct soft_cpu *c, const struct insn *i, uint64_t rip)
-{
-	PUSH64(REG64(c, i->r1));
-}
-
-void
-op_push64_i(struct soft_cpu *c, const struct insn *i, uint64_t rip)
-{
-	PUSH64((uint64_t)i->imm);
-}
-
-void
-op_pop64_r(struct soft_cpu *c, const struct insn *i, uint64_t rip)
-{
+MEM_HANDLER_EXTERN(op_push64_r, { PUSH64(REG64(c, i->r1)); })
+MEM_HANDLER_EXTERN(op_push64_i, { PUSH64((uint64_t)i->imm); })
+MEM_HANDLER_EXTERN(op_pop64_r, {
 	uint64_t rsp = c->gpr[R_RSP];
-	LOAD(uint64_t, v, c, i, rip, rsp, SEG_SS)
+
+	MEM_LOAD(uint64_t, v, rsp, SEG_SS);
 	c->gpr[R_RSP] = rsp + 8;
 	REG64(c, i->r1) = v; /* POP RSP: the loaded value wins */
 	NEXT(c, i, rip);
-}
+})
 
 /* --- every mode and size
  * --------------------------------------------------------------- */

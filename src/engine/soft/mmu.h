@@ -70,10 +70,10 @@ bool mmu_load_pdptes(struct soft_cpu *c, uint64_t cr3);
  * --- TLB maintenance
  * -----------------------------------------------------------
  *
- * The flushes bump c->map_gen (the jump cache's tag).  Permissions are cached
- * as judged under CR0.WP, CR4.{PGE,SMEP,SMAP,PSE,PAE} and EFER.NXE: whoever
- * changes one of them, or CR0.PG, calls tlb_flush_all().  A fresh soft_cpu
- * needs one tlb_flush_all() before its first access.
+ * The flushes call cpu_mapping_changed(), for the jump cache.  Permissions are
+ * cached as judged under CR0.WP, CR4.{PGE,SMEP,SMAP,PSE,PAE} and EFER.NXE:
+ * whoever changes one of them, or CR0.PG, calls tlb_flush_all().  A fresh
+ * soft_cpu needs one tlb_flush_all() before its first access.
  */
 
 void tlb_flush_all(struct soft_cpu *c);	      /* global pages too */
@@ -82,7 +82,7 @@ void
 tlb_flush_page(struct soft_cpu *c, uint64_t la); /* INVLPG: any page size */
 /*
  * Drop write permission everywhere; another vCPU marked a code page.  No
- * mapping changes, so map_gen stays.
+ * mapping changes, so the jump cache stays.
  */
 void tlb_drop_writable(struct soft_cpu *c);
 /* The same for the one page of RAM at `off`, whatever its linear addresses. */
@@ -99,13 +99,20 @@ tlb_slot(const struct soft_cpu *c, uint64_t la)
 	return &c->tlb->e[(la >> 12) & (TLB_ENTRIES - 1)];
 }
 
+/* What a tag must equal for an access of `size` bytes at la to hit. */
+static inline uint64_t
+tlb_tag(uint64_t la, unsigned int size)
+{
+	return (la + size - 1) & PAGE_MASK_;
+}
+
 /* Host address if [la, la+size) is readable RAM in the TLB, else NULL. */
 static inline void *
 tlb_read_ptr(const struct soft_cpu *c, uint64_t la, unsigned int size)
 {
 	const struct tlb_entry *e = tlb_slot(c, la);
 
-	if (likely(((la + size - 1) & PAGE_MASK_) == e->rtag))
+	if (likely(tlb_tag(la, size) == e->rtag))
 		return (void *)(la + e->addend);
 	return NULL;
 }
@@ -115,7 +122,7 @@ tlb_write_ptr(const struct soft_cpu *c, uint64_t la, unsigned int size)
 {
 	const struct tlb_entry *e = tlb_slot(c, la);
 
-	if (likely(((la + size - 1) & PAGE_MASK_) == e->wtag))
+	if (likely(tlb_tag(la, size) == e->wtag))
 		return (void *)(la + e->addend);
 	return NULL;
 }

@@ -383,7 +383,7 @@ tlb_flush_all(struct soft_cpu *c)
 	c->itlb.gen[0]++;
 	c->itlb.gen[1]++;
 	c->itlb.large = 0;
-	c->map_gen++;
+	cpu_mapping_changed(c);
 }
 
 void
@@ -402,7 +402,7 @@ tlb_flush_nonglobal(struct soft_cpu *c)
 	}
 	c->view[VIEW_USER].large = 0;
 	c->itlb.gen[0]++;
-	c->map_gen++;
+	cpu_mapping_changed(c);
 }
 
 /*
@@ -446,7 +446,7 @@ tlb_flush_page(struct soft_cpu *c, uint64_t la)
 		c->itlb.gen[1]++;
 		c->itlb.large = 0;
 	}
-	c->map_gen++;
+	cpu_mapping_changed(c);
 }
 
 void

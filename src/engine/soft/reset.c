@@ -159,6 +159,7 @@ cpu_update_mode(struct soft_cpu *c)
 	    c->cap[VM_CAP_MTRAP_EXIT])
 		m |= MODE_ONE;
 	c->mode = m;
+	c->jc_key = (c->jc_key & ~(uint64_t)(JC_KEY_MAPPING - 1)) | m;
 	cpu_set_view(c, c->cpl);
 }
 

@@ -16,7 +16,8 @@ python3:python3
 /usr/include/Zycore/Zycore.h:libzycore-dev
 /usr/include/cmocka.h:libcmocka-dev
 /usr/include/md5.h:libmd-dev
-/usr/include/slirp/libslirp.h:libslirp-dev'
+/usr/include/slirp/libslirp.h:libslirp-dev
+/usr/include/liburing.h:liburing-dev'
 run='zstd:zstd'
 disk='mmdebstrap:mmdebstrap
 fakeroot:fakeroot

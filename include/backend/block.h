@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * block.h - the host's end of a disk: a file or a block device.
+ * block.h - the host's end of a disk: a raw file or a block device.
  *
  * Knows nothing of guests.  Requests are asynchronous; as many as the caller
- * likes may be in flight, in any order.  Completions come from a thread of the
+ * likes may be in flight, in any order.  Completions come from threads of the
  * backend (io_uring where the host allows it, else a pool of threads), never
  * from within a call.
  */
@@ -24,30 +24,42 @@ struct block_opts {
 	bool ro;       /* otherwise read-write, and if that is refused: ro */
 	bool nocache;  /* O_DIRECT */
 	bool sync;     /* O_DSYNC: every write is on the disk when it is done */
-	bool nodelete; /* no discard */
+	bool nodelete; /* no discard, and no holes for zeroes */
 	uint32_t lsec_bytes; /* logical sector; 0: 512, or the device's own */
 	uint32_t psec_bytes; /* physical sector; 0: the host's */
-	const char *vm_name; /* for the second opener's message */
+	/* "io_uring" or "threads"; NULL: the first of them that works here. */
+	const char *engine;
+	/*
+	 * Optional.  Called in the same thread after the last `done` of
+	 * requests that ended together: one interrupt is enough for them.
+	 */
+	void (*batch_done)(void *arg);
+	void *arg;
 };
 
 struct block_info {
-	uint64_t bytes; /* a multiple of lsec_bytes */
-	uint32_t lsec_bytes, psec_bytes;
+	uint64_t bytes; /* a multiple of lsec_bytes, not zero */
+	uint32_t lsec_bytes,
+	    psec_bytes; /* powers of two, logical <= physical */
 	uint32_t align; /* buffers not aligned to this are bounced */
 	bool ro;
 	bool can_discard;
 	bool can_zero;	/* write zeroes without writing them */
 	char ident[21]; /* serial number made from the path, NUL-terminated */
+	const char *engine;
 };
 
 /*
  * Opens and locks (against a second writer).  0; -EINVAL / -ENOENT / -EBUSY ...
- * with one line in err that names the option at fault or the process that has
- * the image.
+ * with one line in err that begins with the path and names what is wrong, or
+ * the process that has the image.
  */
 int block_open(const struct block_opts *, struct blockdev **ret, char *err,
     size_t err_len) WARN_UNUSED;
-/* Waits for all requests and their callbacks; then nothing is left. */
+/*
+ * Waits for all requests and their callbacks; then nothing is left.  NULL is
+ * allowed.  Does not flush.
+ */
 void block_close(struct blockdev *);
 const struct block_info *block_info(const struct blockdev *);
 
@@ -61,7 +73,8 @@ enum block_op {
 
 /*
  * The caller's memory, unchanged until `done`.  Range and buffers are checked:
- * outside the disk, or not whole sectors, is -EINVAL through `done`.
+ * outside the disk, or not whole sectors, is -EINVAL through `done`; a change
+ * of a read-only disk -EROFS.
  */
 struct block_req {
 	enum block_op op;
@@ -75,17 +88,22 @@ struct block_req {
 	struct {
 		struct block_req *next;
 		uint64_t done_bytes;
-		void *bounce;
+		int error;
+		bool bounce;
 	} priv; /* the backend's */
 };
 
-/* Queue a request; block_kick() lets all that are queued start. */
+/*
+ * Queue a request; block_kick() lets all that are queued start.  Neither waits
+ * for a disk.  A flush covers every write whose `done` was called before the
+ * flush was submitted, and no other.
+ */
 void block_submit(struct blockdev *, struct block_req *);
 void block_kick(struct blockdev *);
 /*
- * Waits until no request touches its buffers any more.  Callbacks of requests
- * so finished may still come afterwards, so it may be called with a lock that
- * they take.
+ * Starts what is queued, and waits until no request touches its buffers any
+ * more.  Callbacks of requests so finished may still come afterwards, so it may
+ * be called with a lock that they take; not from a callback.
  */
 void block_drain(struct blockdev *);
 

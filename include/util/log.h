@@ -5,7 +5,8 @@
  * One line a message, on stderr, prefixed with the program's name.  When the
  * terminal is in raw mode the line ends in CR LF (log_set_raw).  Rooms below
  * src/cmd and src/machine log at debug only, except guest_error(), which any
- * device may call and which is rate-limited.
+ * device may call and which is rate-limited, and backends whose host fails
+ * while the guest runs, once a kind of failure.
  */
 #ifndef UTIL_LOG_H
 #define UTIL_LOG_H

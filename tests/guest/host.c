@@ -40,6 +40,7 @@ static const struct pair_group *const group_table[] = {
 	&io_group,
 	&irq_group,
 	&lapic_group,
+	&ldt_group,
 	&legacy_group,
 	&litmus_group,
 	&paging_group,
@@ -48,6 +49,8 @@ static const struct pair_group *const group_table[] = {
 	&rtc_group,
 	&smc_group,
 	&smp_group,
+	&task_group,
+	&v86_group,
 };
 
 static unsigned int nresults, nfailed;

@@ -1,76 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * legacy_code.S - leaving long mode and coming back, and what is tested in
- * between: 32-bit protected mode without and with paging, 16-bit protected mode,
- * real mode.  Every check stores into results[] or real_results[]; legacy.c looks
- * at them afterwards.
+ * legacy_code.S - what is tested below long mode (legacy_call.S): 32-bit
+ * protected mode without and with paging, 16-bit protected mode, real mode.
+ * Every check stores into results[] or real_results[]; legacy.c looks at them
+ * afterwards.
  */
 #include "layout.h"
 #include "legacy_code.h"
 
-#define MSR_EFER 0xc0000080
-#define CR0_ON	 0x80010033
-#define CR4_ON	 0x620
 #define NVEC32	 32
-
-	/* --- the way down and up --------------------------------------------- */
-
-	.text
-	.code64
-	.globl	legacy_call
-	/* void legacy_call(void (*fn32)(void)) */
-legacy_call:
-	.irp	r, rbx, rbp, r12, r13, r14, r15
-	pushq	%\r
-	.endr
-	movq	%rsp, saved_rsp
-	movl	%edi, fn32
-	sidt	saved_idtr
-	pushq	$SEL_KCODE32
-	pushq	$1f
-	lretq
-	.code32
-1:	movl	$SEL_KDATA, %eax
-	movl	%eax, %ds
-	movl	%eax, %es
-	movl	%eax, %ss
-	movl	$stack32, %esp
-	movl	%cr0, %eax
-	andl	$0x7fffffff, %eax
-	movl	%eax, %cr0
-	movl	$MSR_EFER, %ecx
-	rdmsr
-	andl	$~0x100, %eax
-	wrmsr
-	xorl	%eax, %eax
-	movl	%eax, %cr4
-	lidt	idtr32
-	call	*fn32
-	movl	$CR4_ON, %eax
-	movl	%eax, %cr4
-	movl	$page_pml4, %eax
-	movl	%eax, %cr3
-	movl	$MSR_EFER, %ecx
-	rdmsr
-	orl	$0x100, %eax
-	wrmsr
-	movl	$CR0_ON, %eax
-	movl	%eax, %cr0
-	ljmp	$SEL_KCODE, $2f
-	.code64
-2:	movl	$SEL_KDATA, %eax
-	movl	%eax, %ds
-	movl	%eax, %es
-	movl	%eax, %ss
-	xorl	%eax, %eax
-	movl	%eax, %fs
-	movl	%eax, %gs
-	movq	saved_rsp, %rsp
-	lidt	saved_idtr
-	.irp	r, r15, r14, r13, r12, rbp, rbx
-	popq	%\r
-	.endr
-	ret
 
 	/* --- 32-bit traps ------------------------------------------------------- */
 
@@ -129,6 +67,7 @@ common32:
 
 	.globl	segments32
 segments32:
+	lidt	idtr32
 	movl	$0, nresults
 	movl	$SEL_SMALL, %eax
 	movl	%eax, %fs
@@ -196,6 +135,7 @@ far32:	movl	4(%esp), %eax
 
 	.globl	old_insns32
 old_insns32:
+	lidt	idtr32
 	movl	$0, nresults
 	BCD	daa, 0x79
 	BCD	daa, 0x9b
@@ -284,6 +224,7 @@ old_insns32:
 
 	.globl	paging32, paging_pae
 paging32:
+	lidt	idtr32
 	movl	$0, nresults
 	movl	$0x10, %eax /* PSE */
 	movl	%eax, %cr4
@@ -294,6 +235,7 @@ paging32:
 	movl	%eax, %cr0
 	jmp	page_tests
 paging_pae:
+	lidt	idtr32
 	movl	$0, nresults
 	movl	$0x20, %eax
 	movl	%eax, %cr4
@@ -584,16 +526,11 @@ real_end:
 
 	.data
 	.balign 8
-saved_idtr:
-	.space	16
 	.globl	idtr32, results, nresults, buffer32, pd32_addr, pdpt_pae_addr
 idtr32:
 	.word	NVEC32 * 8 - 1
 	.long	idt32
 	.balign 8
-saved_rsp:
-	.quad	0
-fn32:	.long	0
 saved_esp:
 	.long	0
 vector32:
@@ -620,8 +557,5 @@ results:
 buffer32:
 	.space	4096
 idt32:	.space	NVEC32 * 8
-	.space	4096
-stack32:
-	.space	16
 
 	.section .note.GNU-stack, "", @progbits

@@ -239,6 +239,7 @@ test_stranger(void **state)
 	}
 	net_card_open(&c.b, "unix", c.settings);
 	net_card_wait_link(&c.b, true);
+	net_card_wait_link(&c.a, true);
 	assert_int_equal(c.a.links, 1); /* up, once */
 	cable_close(&c);
 }

@@ -347,6 +347,27 @@ touch_window(void *arg)
 		}
 }
 
+/* Twice, so that bit 9 is as before; how many pages had been written. */
+static uint64_t
+toggle_window(void)
+{
+	uint64_t counted = 0;
+
+	for (unsigned int i = 0; i < 2 * TOUCH_PAGES; i++) {
+		uint64_t *pte = (uint64_t *)(uintptr_t)pte_of(
+		    WINDOW + i % TOUCH_PAGES * PAGE);
+		uint64_t old = __atomic_load_n(pte, __ATOMIC_RELAXED);
+		uint64_t new;
+
+		do
+			new = ((old ^ 0x200) & ~(PTE_A | PTE_D));
+		while (!__atomic_compare_exchange_n(
+		    pte, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+		counted += (old & PTE_D) != 0;
+	}
+	return counted;
+}
+
 /* Accessed and dirty come by an atomic OR: no software bit is lost. */
 static void
 test_dirty_race(void)
@@ -359,19 +380,10 @@ test_dirty_race(void)
 		    (uint64_t)(uintptr_t)frames + i * PAGE, PTE_P | PTE_W);
 	shoot_stop = 0;
 	smp_run(1, touch_window, NULL);
-	for (unsigned int round = 0; round < 300; round++)
-		for (unsigned int i = 0; i < TOUCH_PAGES; i++) {
-			uint64_t *pte =
-			    (uint64_t *)(uintptr_t)pte_of(WINDOW + i * PAGE);
-			uint64_t old = __atomic_load_n(pte, __ATOMIC_RELAXED);
-			uint64_t new;
-
-			do
-				new = ((old ^ 0x200) & ~(PTE_A | PTE_D));
-			while (!__atomic_compare_exchange_n(pte, &old, new,
-			    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-			counted += (old & PTE_D) != 0;
-		}
+	for (unsigned int round = 0; round < 150; round++)
+		counted += toggle_window();
+	/* A busy host may not have run the other processor yet. */
+	(void)WAIT_FOR((counted += toggle_window()) > 0, 10000000ull);
 	shoot_stop = 1;
 	smp_wait(1);
 	for (unsigned int i = 0; i < TOUCH_PAGES; i++)

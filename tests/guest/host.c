@@ -30,6 +30,7 @@
 
 #define RAM_BYTES    (64ull << 20)
 #define STATUS_SKIP  77
+#define MACHINES_MAX 2
 #define PAIR_SECONDS 60 /* one pair that hangs ends the program */
 
 static const struct pair_group *const group_table[] = {
@@ -49,10 +50,13 @@ static const struct pair_group *const group_table[] = {
 	&rtc_group,
 	&smc_group,
 	&smp_group,
+	&strings_group,
 	&task_group,
+	&two_group,
 	&v86_group,
 };
 
+static struct lock results_lock = LOCK_INITIALIZER; /* and standard output */
 static unsigned int nresults, nfailed;
 
 void
@@ -74,6 +78,7 @@ host_die(const char *fmt, ...)
 static void
 tap(struct guest *g, enum guest_status st, const char *name, const char *why)
 {
+	lock_acquire(&results_lock);
 	nresults++;
 	nfailed += st == GUEST_FAIL;
 	printf("%sok %u - %s: %s%s%s\n", st == GUEST_FAIL ? "not " : "",
@@ -82,6 +87,7 @@ tap(struct guest *g, enum guest_status st, const char *name, const char *why)
 	if (st == GUEST_FAIL)
 		printf("# %s\n", why);
 	fflush(stdout);
+	lock_release(&results_lock);
 }
 
 void
@@ -290,32 +296,73 @@ check_end(struct guest *g)
 		host_check_eq(g, "how it ended", g->how, want);
 }
 
+/* One machine of a pair that has more than one at a time. */
+struct runner {
+	pthread_t thread;
+	struct guest guest;
+	struct conf *conf;
+	const struct vm_run_opts *opts;
+};
+
+static void *
+run_guest(void *arg)
+{
+	struct runner *r = arg;
+
+	if (r->guest.pair->run != NULL)
+		r->guest.pair->run(&r->guest);
+	else if (vm_run_all(r->guest.ctx, r->opts, &r->guest.how) != 0)
+		host_die("cannot run");
+	return NULL;
+}
+
+/* The first in this thread, so that one machine alone is like any program. */
+static void
+run_guests(struct runner *r, unsigned int n)
+{
+	for (unsigned int i = 1; i < n; i++)
+		if (pthread_create(&r[i].thread, NULL, run_guest, &r[i]) != 0)
+			host_die("cannot make a thread");
+	(void)run_guest(&r[0]);
+	for (unsigned int i = 1; i < n; i++)
+		pthread_join(r[i].thread, NULL);
+}
+
+static void
+finish_guest(struct runner *r)
+{
+	check_end(&r->guest);
+	if (r->guest.pair->check != NULL)
+		r->guest.pair->check(&r->guest);
+	vm_close(r->guest.ctx);
+	conf_destroy(r->conf);
+	lock_fini(&r->guest.lock);
+}
+
 static void
 run_pair(
     const struct pair *p, const struct vm_engine_ops *engine, const char *dir)
 {
 	struct vm_run_opts opts = VM_RUN_OPTS_DEFAULT;
-	struct conf *conf = conf_create();
-	struct guest g = { .pair = p };
+	unsigned int n = p->machines != 0 ? p->machines : 1;
+	struct runner r[MACHINES_MAX] = { 0 };
 
-	lock_init(&g.lock);
 	opts.strict_io = p->strict_io;
 	opts.strict_msr = !p->lenient_msr;
 	opts.hlt_exit = p->hlt_exit;
 	opts.pause_exit = p->pause_exit;
-	make_machine(&g, engine, conf, dir);
+	for (unsigned int i = 0; i < n; i++) {
+		r[i].guest.pair = p;
+		r[i].conf = conf_create();
+		r[i].opts = &opts;
+		lock_init(&r[i].guest.lock);
+		make_machine(&r[i].guest, engine, r[i].conf, dir);
+	}
 	alarm(PAIR_SECONDS);
-	if (p->run != NULL)
-		p->run(&g);
-	else if (vm_run_all(g.ctx, &opts, &g.how) != 0)
-		host_die("cannot run");
+	run_guests(r, n);
 	alarm(0);
-	check_end(&g);
-	if (p->check != NULL)
-		p->check(&g);
-	vm_close(g.ctx);
-	conf_destroy(conf);
-	lock_fini(&g.lock);
+	for (unsigned int i = 0; i < n; i++)
+		finish_guest(&r[i]);
 }
 
 static void

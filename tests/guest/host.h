@@ -27,9 +27,10 @@ struct vm_engine_ops;
 
 struct pair {
 	const char *name;
-	const char *payload; /* without .elf */
-	unsigned int ncpus;  /* 0: 1 */
-	uint32_t param;	     /* GUEST_PARAM_OWN */
+	const char *payload;   /* without .elf */
+	unsigned int ncpus;    /* 0: 1 */
+	unsigned int machines; /* at the same time; 0: 1 */
+	uint32_t param;	       /* GUEST_PARAM_OWN */
 	bool strict_io, lenient_msr, hlt_exit, pause_exit;
 	/* How the machine must end; NONE: powered off by the runtime. */
 	enum vm_suspend_how end;
@@ -51,8 +52,8 @@ struct pair_group {
 };
 extern const struct pair_group cpu_group, debug_group, exits_group, io_group,
     irq_group, lapic_group, ldt_group, legacy_group, paging_group,
-    platform_group, ring3_group, rtc_group, smc_group, smp_group, task_group,
-    v86_group, clock_group, litmus_group;
+    platform_group, ring3_group, rtc_group, smc_group, smp_group, strings_group,
+    two_group, task_group, v86_group, clock_group, litmus_group;
 
 struct guest {
 	const struct pair *pair;

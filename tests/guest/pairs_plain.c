@@ -28,3 +28,7 @@ GROUP(lapic, { .name = "lapic", .payload = "lapic" });
 GROUP(litmus, { .name = "litmus", .payload = "litmus", .ncpus = 4 });
 GROUP(smp, { .name = "smp 2", .payload = "smp", .ncpus = 2 },
     { .name = "smp 4", .payload = "smp", .ncpus = 4 });
+/* Machines of one process are strangers to each other. */
+GROUP(two, { .name = "two: cpu", .payload = "cpu", .machines = 2 },
+    { .name = "two: paging", .payload = "paging", .machines = 2 },
+    { .name = "two: smp", .payload = "smp", .ncpus = 2, .machines = 2 });

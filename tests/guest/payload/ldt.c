@@ -335,6 +335,8 @@ set_up32(const void *code)
 	prot_ldt[L_UCODE / 8] =
 	    descriptor(addr32(code), 0xff, 0x409b | AR_DPL(3));
 	prot_ldt[L_UDATA / 8] = descriptor(0, 0xfffff, AR_DATA32 | AR_DPL(3));
+	prot_ldt[L_GATE / 8] = gate(AR_CALL32, L_CODE, 0);
+	prot_ldt[L_SYS / 8] = gate(AR_INT32, L_CODE, 0);
 }
 
 static void
@@ -411,6 +413,9 @@ test_probes32(void)
 	probe32(L_BEYOND, 0);
 	probe32(L_DATA | 3, 0);
 	probe32(L_UDATA | 3, 3);
+	probe32(L_GATE, 1); /* a call gate has rights, but no limit */
+	CHECK_EQ(prot_seen.bx, 0x008c00);
+	probe32(L_SYS, 0); /* an interrupt gate has neither */
 }
 
 /* Ring 3 to ring 0 through the LDT's gate, two parameters copied. */
@@ -449,6 +454,32 @@ test_call_gate32(void)
 	CHECK_EQ(prot_seen.cs, L_UCODE | 3);
 	CHECK_EQ(prot_seen.esp, TOP(stack_start));
 	CHECK_EQ(prot_seen.ss, L_UDATA | 3);
+}
+
+/* A gate of 16 bits: everything in words, IP and SP cut. */
+CODE(32, call_ldt_gate16,
+    "pushw $0x3333; pushw $0x4444; "
+    "lcall $0x2c, $0; int $0x80");
+
+static void
+test_call_gate16(void)
+{
+	uint16_t *frame = (uint16_t *)(stack_a + sizeof(stack_a)) - 6;
+
+	set_up_gate32(gate_end);
+	prot_ldt[L_UCODE / 8] =
+	    descriptor(addr32(call_ldt_gate16), 0xff, 0x409b | AR_DPL(3));
+	prot_ldt[L_GATE / 8] =
+	    gate(AR_CALL16 | AR_DPL(3), L_CODE, 0x10000) | 2ull << 32;
+	prot_run();
+	EXPECT_END();
+	CHECK_EQ(prot_seen.eip, 2); /* the offset's upper half is not there */
+	CHECK_EQ(frame[0], 15);
+	CHECK_EQ(frame[1], L_UCODE | 3);
+	CHECK_EQ(frame[2], 0x4444);
+	CHECK_EQ(frame[3], 0x3333);
+	CHECK_EQ(frame[4], (TOP(stack_start) - 4) & 0xffff);
+	CHECK_EQ(frame[5], L_UDATA | 3);
 }
 
 static void
@@ -581,6 +612,7 @@ const struct guest_test guest_tests[] = {
 	TEST("loads and their faults", test_loads32),
 	TEST("LAR LSL", test_probes32),
 	TEST("call gate with parameters", test_call_gate32),
+	TEST("16-bit call gate with parameters", test_call_gate16),
 	TEST("faults of call gates", test_call_gate_faults32),
 	TEST("interrupt handler", test_handler32),
 	TEST_END,

@@ -42,6 +42,7 @@
 #define AR_TSS16     0x0081u
 #define AR_BUSY	     0x0002u
 #define AR_PRESENT   0x0080u
+#define AR_CALL16    0x0084u
 #define AR_CALL32    0x008cu
 #define AR_TASK_GATE 0x0085u
 #define AR_INT32     0x008eu
@@ -122,6 +123,13 @@ uint32_t access_of(unsigned int sel);
 void prot_reset(const void *code);
 void prot_ring3(void); /* after prot_reset() */
 void prot_run(void);
+
+#define P32_P  1u
+#define P32_W  2u
+#define P32_U  4u
+#define P32_PS 0x80u
+/* Page tables for prot.cr3: 64 MiB at their own addresses, `flags` added. */
+uint32_t *prot_page_tables(uint32_t flags);
 
 /* vector, error code; where it happened is checked by the caller. */
 #define EXPECT_SEEN(vec, error)                                                \

@@ -146,3 +146,13 @@ prot_run(void)
 	prot_seen.cs &= 0xffff;
 	prot_seen.ss &= 0xffff;
 }
+
+uint32_t *
+prot_page_tables(uint32_t flags)
+{
+	uint32_t *pd = alloc_pages(1);
+
+	for (uint32_t i = 0; i < 16; i++)
+		pd[i] = i << 22 | P32_P | P32_W | P32_PS | flags;
+	return pd;
+}

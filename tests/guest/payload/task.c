@@ -6,15 +6,13 @@
  */
 #include "prot.h"
 
-#define CR0_TS	8u
-#define DR6_BT	0x8000u
-#define NO_LINK 0xffffu /* what prot_reset() leaves there */
-#define P32_P	1u
-#define P32_W	2u
-#define P32_PS	0x80u
-#define L_DATA	(0x00 | TI)
-#define L_TSS	(0x08 | TI)
-#define L_GATE	(0x10 | TI)
+#define CR0_TS	 8u
+#define DR6_BT	 0x8000u
+#define MAGIC_VA 0xc0000000u /* in digits below */
+#define NO_LINK	 0xffffu     /* what prot_reset() leaves there */
+#define L_DATA	 (0x00 | TI)
+#define L_TSS	 (0x08 | TI)
+#define L_GATE	 (0x10 | TI)
 
 /* PSEL_TSS_B, PSEL_TSS16 and PSEL_GATE in digits: an immediate is text. */
 #define TO_B	    "$0x120, $0"
@@ -233,6 +231,31 @@ test_int_gate(void)
 	EXPECT_END();
 	check_where(PSEL_TSS_A);
 	CHECK_EQ(prot_seen.eip, addr32(int_0x42_end));
+}
+
+/* An interrupt from outside. */
+CODE(32, spin, "1: incl %ebx; jmp 1b");
+#define TIMER_VECTOR 0x51
+
+static void
+test_interrupt_gate(void)
+{
+	start(spin, just_end);
+	prot.eflags |= EFL_IF;
+	prot_idt[TIMER_VECTOR] = gate(AR_TASK_GATE, PSEL_TSS_B, 0);
+	apic_write(APIC_TIMER_DIV, 0xb);
+	apic_write(APIC_LVT_TIMER, TIMER_VECTOR);
+	apic_write(APIC_TIMER_INIT, 1u << 17);
+	prot_run();
+	apic_write(APIC_LVT_TIMER, LVT_MASKED);
+	apic_eoi();
+	EXPECT_END();
+	check_where(PSEL_TSS_B);
+	check_busy(true, true);
+	CHECK_EQ(prot_seen.eflags, EFL_ONE | EFL_NT);
+	CHECK_EQ(tss_b.link, PSEL_TSS_A);
+	CHECK_EQ(tss_a.eflags & (EFL_IF | EFL_NT), EFL_IF);
+	CHECK_RANGE(tss_a.eip, addr32(spin), addr32(spin_end) - 1);
 }
 
 /* An exception's error code is on the new task's stack. */
@@ -660,12 +683,10 @@ test_debug_trap(void)
 static uint32_t
 make_tables(uint32_t magic)
 {
-	uint32_t *pd = alloc_pages(1), *pt = alloc_pages(1);
+	uint32_t *pd = prot_page_tables(0), *pt = alloc_pages(1);
 	uint32_t *frame = alloc_pages(1);
 
-	for (uint32_t i = 0; i < 16; i++)
-		pd[i] = i << 22 | P32_P | P32_W | P32_PS;
-	pd[0xc0000000u >> 22] = addr32(pt) | P32_P | P32_W;
+	pd[MAGIC_VA >> 22] = addr32(pt) | P32_P | P32_W;
 	pt[0] = addr32(frame) | P32_P | P32_W;
 	frame[0] = magic;
 	return addr32(pd);
@@ -687,6 +708,35 @@ test_cr3(void)
 	CHECK_EQ(tss_a.reg[R_BX], 0xaaaa5555);
 }
 
+/*
+ * A new TSS that is not in memory, or not all of it: a page fault of A's, and
+ * nothing has happened yet.
+ */
+static void
+test_page_fault(void)
+{
+	static const struct {
+		uint32_t off, cr2;
+	} table[] = {
+		{ 0x1000, MAGIC_VA + 0x1000 },
+		{ 0xfc0, MAGIC_VA + 0x1000 }, /* its end */
+	};
+
+	for (unsigned int i = 0; i < ARRAY_LEN(table); i++) {
+		start(call_b, just_end);
+		prot.cr3 = make_tables(0);
+		prot_gdt[PSEL_TSS_B / 8] =
+		    descriptor(MAGIC_VA + table[i].off, 0x67, AR_TSS);
+		prot_run();
+		EXPECT_SEEN(14, prot_seen.err & 2); /* a read or a write */
+		CHECK_EQ(prot_seen.cr2 & -PAGE, table[i].cr2);
+		CHECK_EQ(prot_seen.eip, addr32(call_b));
+		CHECK_EQ(prot_seen.tr, PSEL_TSS_A);
+		CHECK_EQ(prot_seen.cr0 & CR0_TS, 0);
+		check_busy(true, false);
+	}
+}
+
 const struct guest_test guest_tests[] = {
 	TEST("JMP", test_jump),
 	TEST("JMP and back", test_jump_back),
@@ -694,6 +744,7 @@ const struct guest_test guest_tests[] = {
 	TEST("CALL and IRET", test_call_return),
 	TEST("task gates", test_gates),
 	TEST("INT through a task gate", test_int_gate),
+	TEST("interrupt through a task gate", test_interrupt_gate),
 	TEST("exception through a task gate", test_exception_gate),
 	TEST("16-bit TSS", test_16),
 	TEST("16-bit TSS and IRET", test_16_return),
@@ -705,5 +756,6 @@ const struct guest_test guest_tests[] = {
 	TEST("LDTR", test_ldt),
 	TEST("debug trap, local breakpoints", test_debug_trap),
 	TEST("CR3", test_cr3),
+	TEST("TSS not in memory", test_page_fault),
 	TEST_END,
 };

@@ -10,7 +10,6 @@
 #define V_BASE	    0x20000
 #define V_SP	    0xf000
 #define V_DATA	    0x4000
-#define CR4_VME	    1u
 #define FRAME_BYTES (23 * 4) /* from handler_sp to the stack's top */
 #define CPUID_VME   (1u << 1)
 #define FREE_PORT   0x5678
@@ -394,6 +393,23 @@ test_return(void)
 	CHECK_EQ(prot_seen.eflags, prot.eflags);
 }
 
+/* Pages are user's or not, as in ring 3. */
+static void
+test_paging(void)
+{
+	ENTER(v_end, 3);
+	prot.cr3 = addr32(prot_page_tables(0));
+	prot_run();
+	EXPECT_SEEN(14, 5); /* user, present */
+	CHECK_EQ(prot_seen.cr2, V_BASE);
+	check_left(0);
+	ENTER(v_end, 3);
+	prot.cr3 = addr32(prot_page_tables(P32_U));
+	prot_run();
+	EXPECT_END();
+	check_left(2);
+}
+
 /* --- tasks ------------------------------------------------------------- */
 
 static void
@@ -465,10 +481,13 @@ test_not_from_ring3(void)
 
 /* --- VME --------------------------------------------------------------- */
 
+#define CR4_VME 1u
+#define CR4_PVI 2u
+
 static void
-set_vme(void *arg)
+set_cr4(void *arg)
 {
-	write_cr4(read_cr4() | CR4_VME);
+	write_cr4(read_cr4() | (uintptr_t)arg);
 }
 
 static void
@@ -476,8 +495,9 @@ test_vme(void)
 {
 	if (cpuid(1, 0).edx & CPUID_VME)
 		guest_skip("CPUID says that VME is there");
-	EXPECT_TRAP(guarded(set_vme, NULL), 13, 0);
-	CHECK_EQ(read_cr4() & CR4_VME, 0);
+	EXPECT_TRAP(guarded(set_cr4, (void *)CR4_VME), 13, 0);
+	EXPECT_TRAP(guarded(set_cr4, (void *)CR4_PVI), 13, 0);
+	CHECK_EQ(read_cr4() & (CR4_VME | CR4_PVI), 0);
 }
 
 const struct guest_test guest_tests[] = {
@@ -492,6 +512,7 @@ const struct guest_test guest_tests[] = {
 	TEST("ports", test_ports),
 	TEST("interrupts", test_interrupt),
 	TEST("return by IRET", test_return),
+	TEST("paging", test_paging),
 	TEST("in by a task switch", test_task_in),
 	TEST("out by a task gate", test_task_out),
 	TEST("not from ring 3", test_not_from_ring3),

@@ -35,7 +35,8 @@ CODE(16, v_pushf, "pushfw; popw %ax; int $0x80");
 CODE(16, v_pushfl, "pushfl; popl %eax; int $0x80");
 CODE(16, v_popf, "pushw $0x3ad7; popfw; int $0x80");
 CODE(16, v_iret,
-    "pushw $0x3ad7; pushw %cs; pushw $1f - v_iret; iretw; "
+    "pushw $0x3ad7; pushw %cs; .byte 0x68; "
+    ".word 1f - v_iret; iretw; "
     "1: int $0x80");
 CODE(16, v_int3, "int3; int $0x80");
 CODE(16, v_into, "movb $0x7f, %al; incb %al; into; int $0x80");

@@ -9,6 +9,7 @@ The guest is payload.S: com1 tells it what to do with the ports.  Writes TAP.
 
 import os
 import socket
+import subprocess
 import sys
 import time
 
@@ -351,6 +352,32 @@ def test_dbg_loopback_only():
         m.end(1)
 
 
+def test_dbg_off():
+    """-g 0 is no -g."""
+    with dbg(0) as m:
+        answer = m.ask(b"2")
+        need(answer == "ffff", f"it is there: {answer}")
+        m.end(1)
+
+
+def test_dbg_port_taken():
+    """The host's refusal: status 4, one line; the owner is not disturbed."""
+    port = free_port()
+    with dbg(port) as m:
+        run = subprocess.run(
+            [program, "-E", "soft", "-g", str(port), "--kernel", payload, "vm"],
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT,
+            check=False)
+        want = (f"bhyve: bvmdbg: listening on 127.0.0.1:{port}: "
+                "Address already in use\n").encode()
+        need((run.returncode, run.stdout, run.stderr) == (4, b"", want),
+             f"{run.returncode} {run.stdout!r} {run.stderr!r}")
+        client = Client(port)
+        greet(m, client)
+        client.close()
+        m.end(1)
+
+
 def test_dbg_and_cons():
     """Both at once, each with its own bytes."""
     port = free_port()
@@ -390,6 +417,8 @@ TESTS = {
     "bvmdbg reset by the client": test_dbg_reset_by_client,
     "bvmdbg echo": test_dbg_echo,
     "bvmdbg on the loopback address only": test_dbg_loopback_only,
+    "bvmdbg off": test_dbg_off,
+    "bvmdbg port taken": test_dbg_port_taken,
     "bvmcons and bvmdbg together": test_dbg_and_cons,
 }
 

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <util/util.h>
@@ -19,9 +20,11 @@
 struct chardev;
 
 /*
- * spec: "stdio", "/dev/tty-path", "null", or "tcp=[addr:]port" (later kinds
- * are added here).  -EINVAL with `err` naming what would be right, -EBUSY when
- * stdio is taken, or the host's -errno.
+ * spec: "stdio", "/dev/tty-path", "null", "tcp=[addr:]port" or "unix=path".
+ * The last two listen, for one client at a time; a unix socket is made with
+ * mode 0600, takes the place of one that nobody listens on any more, and is
+ * removed by char_close().  -EINVAL with `err` naming what would be right,
+ * -EBUSY when stdio is taken, or the host's -errno.
  */
 int char_open(const char *spec, struct chardev **ret_cd, char *err,
     size_t err_len) WARN_UNUSED;
@@ -51,6 +54,14 @@ bool char_flush(struct chardev *);
 void
 char_set_escape(struct chardev *, void (*fn)(int key, void *arg), void *arg);
 bool char_is_terminal(const struct chardev *);
+/*
+ * Who is at the other end: 0: nobody, else another number for each client of a
+ * socket.  Clients come and go in char_read().  Always 1 for other kinds.
+ */
+uint32_t char_client(const struct chardev *);
+/* Of the terminal output goes to; false: it is none, or does not know. */
+bool char_terminal_size(
+    const struct chardev *, uint16_t *ret_cols, uint16_t *ret_rows);
 /*
  * fn(arg) runs just before bytes go out to a terminal: who wrote something of
  * his own on it can take that away.

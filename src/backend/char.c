@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "char_priv.h"
 
@@ -56,6 +57,7 @@ static const struct char_ops *const char_kinds[] = {
 	&char_stdio_ops,
 	&char_null_ops,
 	&char_tcp_ops,
+	&char_unix_ops,
 	&char_tty_ops,
 };
 
@@ -100,7 +102,7 @@ char_open(const char *spec, struct chardev **ret_cd, char *err, size_t err_len)
 	if (ops == NULL) {
 		snprintf(err, err_len,
 		    "unknown terminal '%s': want stdio, null, "
-		    "tcp=[ADDR:]PORT or the path of a terminal",
+		    "tcp=[ADDR:]PORT, unix=PATH or the path of a terminal",
 		    spec);
 		return -EINVAL;
 	}
@@ -269,6 +271,29 @@ bool
 char_is_terminal(const struct chardev *cd)
 {
 	return cd->in_terminal;
+}
+
+uint32_t
+char_client(const struct chardev *cd)
+{
+	if (cd->listen_fd == -1)
+		return 1;
+	return cd->in != -1 && !cd->client_gone ? cd->client : 0;
+}
+
+bool
+char_terminal_size(
+    const struct chardev *cd, uint16_t *ret_cols, uint16_t *ret_rows)
+{
+	struct winsize ws;
+
+	if (!cd->out_terminal || cd->wfd == -1 ||
+	    ioctl(cd->wfd, TIOCGWINSZ, &ws) != 0 || ws.ws_col == 0 ||
+	    ws.ws_row == 0)
+		return false;
+	*ret_cols = ws.ws_col;
+	*ret_rows = ws.ws_row;
+	return true;
 }
 
 uint64_t

@@ -31,6 +31,7 @@ struct char_ops {
 extern const struct char_ops char_stdio_ops;
 extern const struct char_ops char_tty_ops;
 extern const struct char_ops char_tcp_ops;
+extern const struct char_ops char_unix_ops;
 
 struct chardev {
 	const struct char_ops *ops;
@@ -42,9 +43,13 @@ struct chardev {
 	bool out_gone;
 	bool poll_before_write; /* `out` blocks: ask first, write little */
 	bool out_socket;
-	int listen_fd; /* tcp */
+	int listen_fd; /* tcp and unix */
 	bool client_gone;
-	bool escapes; /* the kind honours them */
+	uint32_t client;  /* counts them, never 0 once there was one */
+	const char *busy; /* said to a second client; NULL: nothing */
+	char *path;	  /* unix: the socket's name, if it is there */
+	uint64_t path_dev, path_ino; /* ... and is still ours */
+	bool escapes;		     /* the kind honours them */
 	bool owns_stdio;
 
 	bool escape_seen; /* Ctrl-A came, its key has not */
@@ -57,6 +62,12 @@ struct chardev {
 	uint32_t buf_head, buf_len;
 	uint8_t buf[CHAR_OUT_BYTES];
 };
+
+/* char_sock.c: cd->listen_fd is listening; 0 or -errno. */
+int char_sock_start(struct chardev *) WARN_UNUSED;
+void char_sock_close(struct chardev *);
+ssize_t char_sock_read(struct chardev *, void *buf, size_t len);
+ssize_t char_sock_write(struct chardev *, const void *buf, size_t len);
 
 /* char_term.c: make a terminal raw; a slot, or -errno. */
 int char_term_raw(int fd);

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -140,6 +142,9 @@ test_bad_specs(void **state)
 		{ "stdiox", -EINVAL, "stdiox" },
 		{ "nullx", -EINVAL, "nullx" },
 		{ "pty", -EINVAL, "tcp=[ADDR:]PORT" },
+		{ "unix=", -EINVAL, "path of 1 to 107" },
+		{ "unix=/dev/null", -EEXIST, "no socket" },
+		{ "unix=/nonexistent/s", -ENOENT, "/nonexistent/s: listen" },
 		{ "tcp", -EINVAL, "want stdio" },
 		{ "tcp=", -EINVAL, "PORT" },
 		{ "tcp=0", -EINVAL, "PORT" },
@@ -862,6 +867,116 @@ test_tcp_port_taken(void **state)
 	char_close(cd);
 }
 
+/* --- unix sockets --------------------------------------------------------- */
+
+struct sock {
+	char dir[32], path[64], spec[80];
+};
+
+static void
+sock_name(struct sock *s)
+{
+	strcpy(s->dir, "/tmp/test_char.XXXXXX");
+	assert_non_null(mkdtemp(s->dir));
+	snprintf(s->path, sizeof(s->path), "%s/s", s->dir);
+	snprintf(s->spec, sizeof(s->spec), "unix=%s", s->path);
+}
+
+static int
+sock_connect(const struct sock *s)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(sun.sun_path, s->path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	return fd;
+}
+
+static void
+test_unix(void **state)
+{
+	struct chardev *cd;
+	struct sock s;
+	struct stat st;
+	uint32_t first;
+	char buf[16];
+	int fd, fd2;
+
+	sock_name(&s);
+	cd = open_ok(s.spec);
+	assert_int_equal(lstat(s.path, &st), 0);
+	assert_int_equal(st.st_mode, S_IFSOCK | 0600);
+	assert_int_equal(char_client(cd), 0);
+	assert_int_equal(char_write(cd, "lost", 4), 4);
+	fd = sock_connect(&s);
+	assert_int_equal(tcp_serve(cd, buf, sizeof(buf)), 0);
+	first = char_client(cd);
+	assert_int_not_equal(first, 0);
+	assert_int_equal(write(fd, "ping", 4), 4);
+	assert_int_equal(tcp_serve(cd, buf, sizeof(buf)), 4);
+	assert_memory_equal(buf, "ping", 4);
+	assert_int_equal(char_write(cd, "pong", 4), 4);
+	assert_int_equal(read(fd, buf, sizeof(buf)), 4);
+	assert_memory_equal(buf, "pong", 4);
+	/* A second one is sent away without a word: it may speak binary. */
+	fd2 = sock_connect(&s);
+	assert_int_equal(tcp_serve(cd, buf, sizeof(buf)), 0);
+	assert_int_equal(read(fd2, buf, sizeof(buf)), 0);
+	assert_int_equal(char_client(cd), first);
+	close(fd2);
+	close(fd);
+	assert_int_equal(tcp_serve(cd, buf, sizeof(buf)), 0);
+	assert_int_equal(char_client(cd), 0);
+	fd = sock_connect(&s);
+	assert_int_equal(tcp_serve(cd, buf, sizeof(buf)), 0);
+	assert_int_not_equal(char_client(cd), first);
+	char_close(cd);
+	assert_int_equal(lstat(s.path, &st), -1);
+	close(fd);
+	assert_int_equal(rmdir(s.dir), 0);
+}
+
+static void
+test_unix_taken(void **state)
+{
+	struct chardev *cd, *again;
+	struct sock s;
+	char err[256];
+
+	sock_name(&s);
+	cd = open_ok(s.spec);
+	assert_int_equal(
+	    char_open(s.spec, &again, err, sizeof(err)), -EADDRINUSE);
+	assert_non_null(strstr(err, "somebody listens"));
+	assert_int_equal(access(s.path, F_OK), 0);
+	char_close(cd);
+	assert_int_equal(rmdir(s.dir), 0);
+}
+
+/* Left by a process that died; and a name that is not ours any more. */
+static void
+test_unix_stale(void **state)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct chardev *cd;
+	struct sock s;
+
+	sock_name(&s);
+	strcpy(sun.sun_path, s.path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	close(fd);
+	cd = open_ok(s.spec);
+	assert_int_equal(unlink(s.path), 0);
+	fd = open(s.path, O_CREAT | O_WRONLY, 0600);
+	assert_int_not_equal(fd, -1);
+	close(fd);
+	char_close(cd);
+	assert_int_equal(unlink(s.path), 0);
+	assert_int_equal(rmdir(s.dir), 0);
+}
+
 int
 main(void)
 {
@@ -887,6 +1002,9 @@ main(void)
 		cmocka_unit_test(test_tcp_second_client),
 		cmocka_unit_test(test_tcp_leaves_with_backlog),
 		cmocka_unit_test(test_tcp_port_taken),
+		cmocka_unit_test(test_unix),
+		cmocka_unit_test(test_unix_taken),
+		cmocka_unit_test(test_unix_stale),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

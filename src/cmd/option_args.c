@@ -212,6 +212,8 @@ option_arg_slot_words(struct conf *c, char *words, char *err, size_t err_len)
 		    "the slot is taken by %s (%s)", conf_get(c, key),
 		    conf_origin(c, key));
 	error = conf_set(c, key, name, err, err_len);
+	if (error == 0 && words != NULL && ops->parse != NULL)
+		return ops->parse(c, node, words, err, err_len);
 	for (bool first = true; error == 0; first = false) {
 		word = strsep(&words, ",");
 		if (word == NULL)

@@ -85,7 +85,6 @@ static const struct {
 	{ "virtio-console", "virtio console" },
 	{ "virtio-input", "virtio keyboard or mouse" },
 	{ "virtio-net", "virtio network card" },
-	{ "virtio-rnd", "virtio source of random numbers" },
 	{ "virtio-scsi", "virtio SCSI controller" },
 	{ "xhci", "USB controller" },
 };
@@ -286,12 +285,8 @@ check_setting(const char *key, const char *value, void *arg)
 		return;
 	}
 	ops = pci_dev_find(name);
-	for (const struct pci_opt *o = ops->opts; o != NULL && o->name != NULL;
-	     o++) {
-		if (strcmp(o->name, k.rest) == 0)
-			return;
-	}
-	cs->error = check_no_setting(cs->e, key, ops, k.rest);
+	if (pci_opt_find(ops, k.rest) == NULL)
+		cs->error = check_no_setting(cs->e, key, ops, k.rest);
 }
 
 static int

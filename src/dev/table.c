@@ -9,7 +9,8 @@
 #define PCI_MODELS(MODEL)                                                      \
 	MODEL(hostbridge_ops)                                                  \
 	MODEL(amd_hostbridge_ops)                                              \
-	MODEL(lpc_ops)
+	MODEL(lpc_ops)                                                         \
+	MODEL(virtio_rnd_ops)
 
 #define DECLARE(ops) extern const struct pci_dev_ops ops;
 #define ENTRY(ops)   &ops,

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <conf/conf.h>
 #include <util/log.h>
 #include <vmm/snap.h>
 
@@ -240,10 +241,13 @@ virtio_init_identity(struct virtio_pci *v)
 static int
 virtio_init_interrupts(struct virtio_pci *v)
 {
-	const char *msix = pci_machine_opt(v->pd, "virtio_msix");
+	const char *setting = pci_machine_opt(v->pd, "virtio_msix");
+	bool msix;
 	int error;
 
-	if (msix != NULL && strcmp(msix, "false") == 0) {
+	if (setting == NULL || conf_parse_bool(setting, &msix) != 0)
+		msix = true;
+	if (!msix) {
 		error = pci_msi_add(v->pd, 1);
 	} else {
 		v->nvec = v->nqueues + 1;

@@ -90,6 +90,22 @@ elem_ea(struct soft_cpu *c, const struct insn *i, uint64_t delta,
 	return seg_linear(c, c->acc_seg, off, size, acc);
 }
 
+/*
+ * The piece at `delta` of a whole operand.  In 64-bit mode only the operand's
+ * beginning is cut to the address size: its bytes run on past 4 GiB.
+ */
+static bool
+piece_ea(struct soft_cpu *c, const struct insn *i, unsigned int delta,
+    unsigned int size, unsigned int acc)
+{
+	if ((c->mode & MODE_64) == 0)
+		return elem_ea(c, i, delta, size, acc);
+	if (!elem_ea(c, i, 0, size, acc))
+		return false;
+	c->ea += delta;
+	return true;
+}
+
 /* --- gathers -------------------------------------------------------------- */
 
 static uint64_t
@@ -178,7 +194,7 @@ maskload(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 		v[n] = 0;
 		if (!elem_on(x, i->r2, n, size))
 			continue;
-		if (!elem_ea(c, i, n * size, size, ACC_R) ||
+		if (!piece_ea(c, i, n * size, size, ACC_R) ||
 		    !mem_read_slow(c, c->ea, size))
 			return false;
 		v[n] = c->mem_val;
@@ -207,12 +223,12 @@ maskstore(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	c->rip = rip;
 	for (unsigned int n = 0; n < count; n++)
 		if (elem_on(x, i->r2, n, size) &&
-		    (!elem_ea(c, i, n * size, size, ACC_W) ||
+		    (!piece_ea(c, i, n * size, size, ACC_W) ||
 			!mem_probe_write(c, c->ea, size)))
 			return false;
 	for (unsigned int n = 0; n < count; n++)
 		if (elem_on(x, i->r2, n, size) &&
-		    (!elem_ea(c, i, n * size, size, ACC_W) ||
+		    (!piece_ea(c, i, n * size, size, ACC_W) ||
 			!mem_write_slow(
 			    c, c->ea, size, elem_get(x, i->r1, n, size))))
 			return false;
@@ -246,12 +262,12 @@ store_bytes(struct soft_cpu *c, const struct insn *i, const void *data,
 	const uint8_t *d = data, *m = mask;
 
 	/* In halves: what the first meets comes first. */
-	if (!elem_ea(c, i, 0, 8, ACC_W) || !mem_probe_write(c, c->ea, 8) ||
-	    !elem_ea(c, i, 0, count, ACC_W) ||
+	if (!piece_ea(c, i, 0, 8, ACC_W) || !mem_probe_write(c, c->ea, 8) ||
+	    !piece_ea(c, i, 0, count, ACC_W) ||
 	    !mem_probe_write(c, c->ea, count))
 		return false;
 	for (unsigned int n = 0; n < count; n++)
-		if ((m[n] & 0x80) && (!elem_ea(c, i, n, 1, ACC_W) ||
+		if ((m[n] & 0x80) && (!piece_ea(c, i, n, 1, ACC_W) ||
 					 !mem_write_slow(c, c->ea, 1, d[n])))
 			return false;
 	return true;

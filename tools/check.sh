@@ -36,7 +36,7 @@ if [ "${SANITIZE:-yes}" = yes ]; then
 	run "$build-asan" "address and undefined-behaviour sanitizers" \
 		unit dev cpu cli fuzz
 	configure "$build-tsan" thread
-	run "$build-tsan" "thread sanitizer" unit dev
+	run "$build-tsan" "thread sanitizer" unit dev threads
 fi
 
 awk '

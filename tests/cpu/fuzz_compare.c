@@ -187,8 +187,8 @@ is_cmps(const struct test_insn *in)
  *  - a gather that faults after some elements: the host reports the pending
  *    single-step trap first;
  *  - large operands that meet both a segment limit and a missing page, or the
- * end of 16-bit addresses: which comes first is the processor's, and AMD's wrap
- *    the offset of each piece.
+ *    end of 16-bit or, in 64-bit mode, 32-bit addresses: which comes first is
+ *    the processor's, and AMD's wrap the offset of each piece.
  */
 static bool
 excused(const struct test *t, const struct outcome *n, const struct outcome *e)
@@ -203,7 +203,9 @@ excused(const struct test *t, const struct outcome *n, const struct outcome *e)
 		return !t->run && n->vector == EXC_DB && e->vector == EXC_PF;
 	if (!is_memory_fault(n->vector) || !is_memory_fault(e->vector))
 		return false;
-	return is_cmps(in) || (fuzz.mode != FUZZ_64 && is_piecewise(in));
+	return is_cmps(in) ||
+	       (is_piecewise(in) &&
+		   (fuzz.mode != FUZZ_64 || in->zi.address_width == 32));
 }
 
 int

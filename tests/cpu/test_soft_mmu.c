@@ -851,7 +851,7 @@ test_cross_read_write(void **state)
 	tlb_flush_all(c);
 	assert_true(mem_write_slow(c, VA2 - 3, 8, 0x0807060504030201));
 	assert_int_equal(
-	    *(uint64_t *)ram(c, DATA_AT + 0xffd), 0x0807060504030201);
+	    host_ld(ram(c, DATA_AT + 0xffd), 8), 0x0807060504030201);
 }
 
 static void

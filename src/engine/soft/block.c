@@ -84,15 +84,13 @@ block_same_bytes(const struct soft_cpu *c, const struct block *b)
 	if (b->flags & BLOCK_CROSS)
 		in1 = (unsigned int)(0x1000 - (b->gpa & 0xfff));
 	for (k = 0; k < in1; k++)
-		if (__atomic_load_n(c->ram->base + off + k, __ATOMIC_RELAXED) !=
-		    b->raw[k])
+		if (host_ld(c->ram->base + off + k, 1) != b->raw[k])
 			return false;
 	if (!(b->flags & BLOCK_CROSS))
 		return true;
 	off = vm_ram_offset(c->ram, b->gpa2);
 	for (; k < b->bytes; k++)
-		if (__atomic_load_n(c->ram->base + off + k - in1,
-			__ATOMIC_RELAXED) != b->raw[k])
+		if (host_ld(c->ram->base + off + k - in1, 1) != b->raw[k])
 			return false;
 	return true;
 }

@@ -112,7 +112,8 @@ build_once(struct soft_cpu *c, uint64_t la, uint64_t gpa, uint32_t mode)
 		    !mmu_translate(c, la + got, ACC_X, &next))
 			return NULL;
 		if (vm_ram_offset(c->ram, next) != UINT64_MAX)
-			val = c->ram->base[vm_ram_offset(c->ram, next)];
+			val = host_ld(
+			    c->ram->base + vm_ram_offset(c->ram, next), 1);
 		else
 			bus_mmio(c->vcpu, false, next, 1, &val);
 		bd.raw[got++] = (uint8_t)val;
@@ -142,8 +143,8 @@ build_cross(struct soft_cpu *c, uint64_t la, uint64_t gpa, uint32_t mode)
 		return build_once(c, la, gpa, mode);
 	gen1 = smc_begin_decode(c, off, in1);
 	gen2 = smc_begin_decode(c, off2, INSN_MAX_BYTES);
-	memcpy(bd.raw, c->ram->base + off, in1);
-	memcpy(bd.raw + in1, c->ram->base + off2, INSN_MAX_BYTES);
+	host_copy(bd.raw, c->ram->base + off, in1);
+	host_copy(bd.raw + in1, c->ram->base + off2, INSN_MAX_BYTES);
 	decode_run(c, &bd, bd.raw, avail, 1);
 	if (bd.n == 0)
 		return beyond_limit(c);
@@ -179,7 +180,7 @@ block_build(struct soft_cpu *c, uint64_t la, uint64_t gpa, uint32_t mode)
 	 */
 	gen = smc_begin_decode(c, off, avail);
 	certain = smc_certain(c, off);
-	memcpy(bd.raw, c->ram->base + off, avail);
+	host_copy(bd.raw, c->ram->base + off, avail);
 	decode_run(c, &bd, bd.raw, avail, max);
 	if (bd.n == 0)
 		return build_cross(c, la, gpa, mode);

@@ -518,7 +518,7 @@ fetch(struct soft_cpu *c, uint64_t rip, uint8_t *buf, unsigned int len)
 		off = vm_ram_offset(c->ram, gpa);
 		if (off == UINT64_MAX)
 			return cpu_raise_ud(c);
-		buf[n] = c->ram->base[off];
+		buf[n] = (uint8_t)host_ld(c->ram->base + off, 1);
 	}
 	return true;
 }

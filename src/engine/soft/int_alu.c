@@ -11,7 +11,7 @@
 	{                                                                      \
 		uint32_t cc_;                                                  \
 		__asm__ volatile("lock " op suf " %[b], %[m]" CC_SAVE          \
-				 : [m] "+m"(*(T *)p), "=&a"(cc_)               \
+				 : [m] "+m"(HOSTMEM(p, sizeof(T))), "=&a"(cc_) \
 				 : [b] con(b)                                  \
 				 : "cc", "memory");                            \
 		c->cc = (uint16_t)cc_;                                         \
@@ -21,7 +21,7 @@
 		uint32_t cc_ = c->cc;                                          \
 		__asm__ volatile(CC_LOAD_CF "lock " op suf                     \
 					    " %[b], %[m]" CC_SAVE              \
-				 : [m] "+m"(*(T *)p), "+&a"(cc_)               \
+				 : [m] "+m"(HOSTMEM(p, sizeof(T))), "+&a"(cc_) \
 				 : [b] con(b)                                  \
 				 : "cc", "memory");                            \
 		c->cc = (uint16_t)cc_;                                         \
@@ -30,7 +30,7 @@
 	{                                                                      \
 		uint32_t cc_ = c->cc;                                          \
 		__asm__ volatile(CC_LOAD_CF "lock " op suf " %[m]" CC_SAVE     \
-				 : [m] "+m"(*(T *)p), "+&a"(cc_)               \
+				 : [m] "+m"(HOSTMEM(p, sizeof(T))), "+&a"(cc_) \
 				 :                                             \
 				 : "cc", "memory");                            \
 		c->cc = (uint16_t)cc_;                                         \
@@ -169,7 +169,7 @@ TABLE_CMP(test);
  * keep. */
 #define LOCK_NOT(op, suf, con, T)                                              \
 	__asm__ volatile("lock not" suf " %[m]"                                \
-			 : [m] "+m"(*(T *)p)                                   \
+			 : [m] "+m"(HOSTMEM(p, sizeof(T)))                     \
 			 :                                                     \
 			 : "memory");
 

@@ -373,35 +373,14 @@ static void
 bit_op_locked(struct soft_cpu *c, unsigned int kind, void *p, unsigned int size,
     unsigned int n)
 {
-	uint64_t bit = 1ull << (n & (size * 8 - 1)), old, val;
+	uint64_t bit = 1ull << (n & (size * 8 - 1)), old, seen, val;
 
-	old = size == 2	  ? __atomic_load_n((uint16_t *)p, __ATOMIC_RELAXED)
-	      : size == 4 ? __atomic_load_n((uint32_t *)p, __ATOMIC_RELAXED)
-			  : __atomic_load_n((uint64_t *)p, __ATOMIC_RELAXED);
-	for (;;) {
-		bool done;
-
+	for (seen = host_ld(p, size), old = ~seen; seen != old;) {
+		old = seen;
 		val = kind == BT_SET	 ? old | bit
 		      : kind == BT_RESET ? old & ~bit
 					 : old ^ bit;
-		if (size == 2) {
-			uint16_t o = (uint16_t)old;
-			done = __atomic_compare_exchange_n((uint16_t *)p, &o,
-			    (uint16_t)val, false, __ATOMIC_SEQ_CST,
-			    __ATOMIC_RELAXED);
-			old = o;
-		} else if (size == 4) {
-			uint32_t o = (uint32_t)old;
-			done = __atomic_compare_exchange_n((uint32_t *)p, &o,
-			    (uint32_t)val, false, __ATOMIC_SEQ_CST,
-			    __ATOMIC_RELAXED);
-			old = o;
-		} else {
-			done = __atomic_compare_exchange_n((uint64_t *)p, &old,
-			    val, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-		}
-		if (done)
-			break;
+		seen = host_cas(p, size, old, val);
 	}
 	bit_op(c, kind, size, old, n); /* for the flags */
 }
@@ -570,57 +549,6 @@ add_any(struct soft_cpu *c, unsigned int size, uint64_t a, uint64_t b)
 	}
 }
 
-/* Host compare-exchange of any size; returns the old value. */
-static uint64_t
-host_cas(void *p, unsigned int size, uint64_t expect, uint64_t val)
-{
-	switch (size) {
-	case 1: {
-		uint8_t o = (uint8_t)expect;
-
-		__atomic_compare_exchange_n((uint8_t *)p, &o, (uint8_t)val,
-		    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-		return o;
-	}
-	case 2: {
-		uint16_t o = (uint16_t)expect;
-
-		__atomic_compare_exchange_n((uint16_t *)p, &o, (uint16_t)val,
-		    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-		return o;
-	}
-	case 4: {
-		uint32_t o = (uint32_t)expect;
-
-		__atomic_compare_exchange_n((uint32_t *)p, &o, (uint32_t)val,
-		    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-		return o;
-	}
-	default:
-		__atomic_compare_exchange_n((uint64_t *)p, &expect, val, false,
-		    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-		return expect;
-	}
-}
-
-static uint64_t
-host_xadd(void *p, unsigned int size, uint64_t val)
-{
-	switch (size) {
-	case 1:
-		return __atomic_fetch_add(
-		    (uint8_t *)p, (uint8_t)val, __ATOMIC_SEQ_CST);
-	case 2:
-		return __atomic_fetch_add(
-		    (uint16_t *)p, (uint16_t)val, __ATOMIC_SEQ_CST);
-	case 4:
-		return __atomic_fetch_add(
-		    (uint32_t *)p, (uint32_t)val, __ATOMIC_SEQ_CST);
-	default:
-		return __atomic_fetch_add((uint64_t *)p, val, __ATOMIC_SEQ_CST);
-	}
-}
-
 /*
  * The old value at la in c->mem_val after `la` was compared with expect and
  * perhaps set to val.  Hardware writes in either case, so it faults as a write.
@@ -765,11 +693,7 @@ HANDLER(op_cmpxchg16b)
 			cpu_raise_gp(c, 0);
 		return;
 	}
-	__asm__ volatile("lock cmpxchg16b %[m]\n\tsete %[z]"
-			 : [m] "+m"(*(unsigned __int128 *)p), "+a"(lo),
-			 "+d"(hi), [z] "=q"(zf)
-			 : "b"(c->gpr[R_RBX]), "c"(c->gpr[R_RCX])
-			 : "cc", "memory");
+	zf = host_cas16(p, &lo, &hi, c->gpr[R_RBX], c->gpr[R_RCX]);
 	mem_wrote(c, la, 16);
 	set_zf(c, zf);
 	c->gpr[R_RAX] = lo;

@@ -145,8 +145,7 @@ const insn_fn ops_lea[4] = TAB3(lea_);
 		void *p = tlb_write_ptr(c, la, bits / 8);                      \
 		if (likely(p != NULL)) {                                       \
 			PUT_##bits(c, i->r1,                                   \
-			    __atomic_exchange_n((T *)p, GET_##bits(c, i->r1),  \
-				__ATOMIC_SEQ_CST));                            \
+			    host_xchg(p, bits / 8, GET_##bits(c, i->r1)));     \
 			NEXT(c, i, rip);                                       \
 		}                                                              \
 		c->rip = rip;                                                  \
@@ -154,8 +153,7 @@ const insn_fn ops_lea[4] = TAB3(lea_);
 		p = mem_host_ptr(c, la, bits / 8, ACC_RW);                     \
 		if (p != NULL) {                                               \
 			PUT_##bits(c, i->r1,                                   \
-			    __atomic_exchange_n((T *)p, GET_##bits(c, i->r1),  \
-				__ATOMIC_SEQ_CST));                            \
+			    host_xchg(p, bits / 8, GET_##bits(c, i->r1)));     \
 			mem_wrote(c, la, bits / 8);                            \
 			NEXT_AFTER_STORE(c, i, rip);                           \
 		}                                                              \

@@ -45,43 +45,6 @@ mem_checked(const struct soft_cpu *c)
 	return c->tlb == &c->view[VIEW_MISS];
 }
 
-/*
- * One host access of `size` 1, 2, 4 or 8 bytes.  Relaxed atomics: a plain MOV
- * each, which the compiler may not split, merge or turn into a call.
- */
-static inline uint64_t
-host_ld(const void *p, unsigned int size)
-{
-	switch (size) {
-	case 1:
-		return __atomic_load_n((const uint8_t *)p, __ATOMIC_RELAXED);
-	case 2:
-		return __atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED);
-	case 4:
-		return __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED);
-	default:
-		return __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
-	}
-}
-
-static inline void
-host_st(void *p, unsigned int size, uint64_t v)
-{
-	switch (size) {
-	case 1:
-		__atomic_store_n((uint8_t *)p, (uint8_t)v, __ATOMIC_RELAXED);
-		break;
-	case 2:
-		__atomic_store_n((uint16_t *)p, (uint16_t)v, __ATOMIC_RELAXED);
-		break;
-	case 4:
-		__atomic_store_n((uint32_t *)p, (uint32_t)v, __ATOMIC_RELAXED);
-		break;
-	default:
-		__atomic_store_n((uint64_t *)p, v, __ATOMIC_RELAXED);
-	}
-}
-
 /* --- MMIO and code pages
  * ------------------------------------------------------ */
 

@@ -9,6 +9,7 @@
 #define ENGINE_SOFT_MMU_H
 
 #include "cpu.h"
+#include "hostmem.h"
 #include "insn.h"
 
 /* --- slow paths (mmu.c) -------------------------------------------------- */
@@ -126,14 +127,6 @@ tlb_write_ptr(const struct soft_cpu *c, uint64_t la, unsigned int size)
 		return (void *)(la + e->addend);
 	return NULL;
 }
-
-/*
- * Guest memory is accessed by one host access of the same size: x86's ordering
- * and single-copy atomicity then come from the host.  volatile keeps the
- * compiler from splitting, merging or repeating it.
- */
-#define HOST_LD(type, p)    (*(const volatile type *)(p))
-#define HOST_ST(type, p, v) (*(volatile type *)(p) = (type)(v))
 
 /*
  * In a handler: declare `v` of `type` and load it from linear address la of

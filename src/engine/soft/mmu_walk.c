@@ -61,10 +61,7 @@ walk_wrote(struct soft_cpu *c, const void *p, unsigned int len)
 static bool
 walk_mark64(struct soft_cpu *c, uint64_t *p, uint64_t *e, uint64_t bits)
 {
-	uint64_t old = *e;
-
-	if (!__atomic_compare_exchange_n(
-		p, &old, old | bits, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+	if (host_cas(p, 8, *e, *e | bits) != *e)
 		return false;
 	*e |= bits;
 	walk_wrote(c, p, 8);
@@ -74,10 +71,7 @@ walk_mark64(struct soft_cpu *c, uint64_t *p, uint64_t *e, uint64_t bits)
 static bool
 walk_mark32(struct soft_cpu *c, uint32_t *p, uint32_t *e, uint32_t bits)
 {
-	uint32_t old = *e;
-
-	if (!__atomic_compare_exchange_n(
-		p, &old, old | bits, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+	if (host_cas(p, 4, *e, *e | bits) != *e)
 		return false;
 	*e |= bits;
 	walk_wrote(c, p, 4);
@@ -152,8 +146,7 @@ retry:
 	}
 	for (;; shift -= 9) {
 		p = walk_ptr(c, (e & PTE_ADDR) + ((la >> shift) & 0x1ff) * 8);
-		e = likely(p != NULL) ? __atomic_load_n(p, __ATOMIC_ACQUIRE)
-				      : UINT64_MAX;
+		e = likely(p != NULL) ? host_ld(p, 8) : UINT64_MAX;
 		if (unlikely((e & PTE_P) == 0))
 			return WALK_FAULT;
 		/* PML4E: no PS, and AMD reserves bit 8 (APM 2 fig. 5-19). */
@@ -206,7 +199,7 @@ walk_32bit(struct soft_cpu *c, uint64_t la, unsigned int acc, unsigned int view,
 
 retry:
 	p = walk_ptr(c, (c->cr3 & 0xfffff000) + (la >> 22) * 4);
-	e = p != NULL ? __atomic_load_n(p, __ATOMIC_ACQUIRE) : UINT32_MAX;
+	e = p != NULL ? HOST_LD(uint32_t, p) : UINT32_MAX;
 	if ((e & PTE_P) == 0)
 		return WALK_FAULT;
 	all = e;
@@ -221,8 +214,7 @@ retry:
 		    !walk_mark32(c, p, &e, PTE_A))
 			goto retry;
 		p = walk_ptr(c, (e & 0xfffff000) + ((la >> 12) & 0x3ff) * 4);
-		e = p != NULL ? __atomic_load_n(p, __ATOMIC_ACQUIRE)
-			      : UINT32_MAX;
+		e = p != NULL ? HOST_LD(uint32_t, p) : UINT32_MAX;
 		if ((e & PTE_P) == 0)
 			return WALK_FAULT;
 		all &= e;
@@ -547,8 +539,7 @@ mmu_load_pdptes(struct soft_cpu *c, uint64_t cr3)
 	for (unsigned int i = 0; i < 4; i++) {
 		uint64_t *p = walk_ptr(c, (cr3 & 0xffffffe0) + i * 8);
 
-		e[i] = p != NULL ? __atomic_load_n(p, __ATOMIC_ACQUIRE)
-				 : UINT64_MAX;
+		e[i] = p != NULL ? host_ld(p, 8) : UINT64_MAX;
 		if ((e[i] & PTE_P) != 0 && (e[i] & rsvd) != 0)
 			return cpu_raise_gp(c, 0);
 	}

@@ -6,8 +6,10 @@
  */
 #include "guest.h"
 
-#define CELLS  4000u
-#define ROUNDS 100u
+#define CELLS 4000u
+#ifndef LITMUS_ROUNDS
+#define LITMUS_ROUNDS 100u
+#endif
 
 struct cell {
 	volatile uint32_t x, y;
@@ -177,7 +179,7 @@ run(const struct litmus *l)
 		guest_skip("too few processors");
 	if (cells == NULL)
 		cells = alloc_pages(CELLS * sizeof(*cells) / PAGE + 1);
-	for (unsigned int round = 0; round < ROUNDS; round++) {
+	for (unsigned int round = 0; round < LITMUS_ROUNDS; round++) {
 		memset(cells, 0, CELLS * sizeof(*cells));
 		gate = 0;
 		for (unsigned int i = 1; i < l->nthreads; i++)

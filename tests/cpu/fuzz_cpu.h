@@ -70,10 +70,9 @@ struct test {
 	struct test_insn insn[TEST_INSNS];
 	struct state s;
 	struct { /* selectors and offsets put into memory before the test */
-		uint64_t va;
-		uint32_t val;
+		uint64_t va, val;
 		unsigned int size;
-	} poke[4];
+	} poke[6];
 	unsigned int npokes;
 };
 
@@ -153,8 +152,10 @@ int gpr_index(ZydisRegister r);
 /* Decode given bytes into t; false when something cannot be tested. */
 bool parse_test(struct test *t);
 
-/* fuzz_sel.c: what loads selectors or asks about them. */
+/* fuzz_sel.c: what loads selectors or flags, or asks about selectors. */
 bool selectors_used(const struct test_insn *in);
+/* POPF or IRET. */
+bool loads_flags(const struct test_insn *in);
 void selectors_aim_registers(struct test *t, const struct test_insn *in);
 /* False: this test cannot be run. */
 bool selectors_aim_memory(struct test *t, const struct test_insn *in);

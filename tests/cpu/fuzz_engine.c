@@ -91,6 +91,8 @@ make_descriptors(struct vmctx *ctx, struct soft_cpu *c)
 		.limit = len - 1,
 		.access = 0x82,
 		.sel = 0x50 };
+	if (fuzz.mode == FUZZ_64) /* as the host process */
+		c->seg[SEG_LDTR] = (struct soft_seg){ .access = AR_UNUSABLE };
 }
 
 static const struct vm_engine_ops *

@@ -64,10 +64,6 @@ mnemonic_excluded(ZydisMnemonic m)
 	case ZYDIS_MNEMONIC_SLDT:
 	case ZYDIS_MNEMONIC_STR:
 	case ZYDIS_MNEMONIC_SMSW:
-	/* TF, NT, AC and ID from memory: the host process would keep them. */
-	case ZYDIS_MNEMONIC_POPF:
-	case ZYDIS_MNEMONIC_POPFD:
-	case ZYDIS_MNEMONIC_POPFQ:
 	/* The image has MXCSR_MASK, and the host's larger XCR0 shows. */
 	case ZYDIS_MNEMONIC_FXSAVE:
 	case ZYDIS_MNEMONIC_FXSAVE64:
@@ -79,8 +75,7 @@ mnemonic_excluded(ZydisMnemonic m)
 	case ZYDIS_MNEMONIC_XSAVEC64:
 	case ZYDIS_MNEMONIC_XRSTOR:
 	case ZYDIS_MNEMONIC_XRSTOR64:
-	/* Leave the sandbox: kernel entries, other code segments. */
-	case ZYDIS_MNEMONIC_IRETQ:
+	/* Leave the sandbox: kernel entries. */
 	case ZYDIS_MNEMONIC_INT:
 	case ZYDIS_MNEMONIC_INT1:
 	case ZYDIS_MNEMONIC_INTO:
@@ -111,6 +106,18 @@ is_selector_user(const ZydisDecodedInstruction *zi)
 }
 
 static bool
+has_rep(const ZydisDecodedInstruction *zi)
+{
+	unsigned int k;
+
+	for (k = 0; k < zi->raw.prefix_count; k++)
+		if (zi->raw.prefixes[k].value == 0xf2 ||
+		    zi->raw.prefixes[k].value == 0xf3)
+			return true;
+	return false;
+}
+
+static bool
 mnemonic_allowed(const struct test *t, const ZydisDecodedInstruction *zi)
 {
 	if (mnemonic_excluded(zi->mnemonic))
@@ -124,11 +131,16 @@ mnemonic_allowed(const struct test *t, const ZydisDecodedInstruction *zi)
 	/* AMD lets a REP prefix choose between the two; undocumented. */
 	case ZYDIS_MNEMONIC_LOOPE:
 	case ZYDIS_MNEMONIC_LOOPNE:
-		return zi->raw.prefix_count == 0;
+		return !has_rep(zi);
 	/* With a flags image that has TF (fuzz_sel.c). */
 	case ZYDIS_MNEMONIC_IRET:
 	case ZYDIS_MNEMONIC_IRETD:
-		return fuzz.mode == FUZZ_16 && !t->run;
+	case ZYDIS_MNEMONIC_IRETQ:
+		return fuzz.mode != FUZZ_32 && !t->run;
+	case ZYDIS_MNEMONIC_POPF:
+	case ZYDIS_MNEMONIC_POPFD:
+	case ZYDIS_MNEMONIC_POPFQ:
+		return fuzz.mode == FUZZ_64 && !t->run;
 	case ZYDIS_MNEMONIC_INT3:
 	case ZYDIS_MNEMONIC_BOUND:
 	case ZYDIS_MNEMONIC_ARPL:
@@ -136,9 +148,8 @@ mnemonic_allowed(const struct test *t, const ZydisDecodedInstruction *zi)
 	default:
 		break;
 	}
-	/* The host's GDT is its own; only the LDT is the same on both sides. */
 	if (is_selector_user(zi))
-		return fuzz.mode == FUZZ_16 &&
+		return fuzz.mode != FUZZ_32 &&
 		       zi->mnemonic != ZYDIS_MNEMONIC_LFS &&
 		       (zi->mnemonic != ZYDIS_MNEMONIC_LSS || t->run);
 	switch (zi->meta.category) {
@@ -153,7 +164,7 @@ mnemonic_allowed(const struct test *t, const ZydisDecodedInstruction *zi)
 	default:
 		/* Into another segment: only while each instruction traps. */
 		return zi->meta.branch_type != ZYDIS_BRANCH_TYPE_FAR ||
-		       (fuzz.mode == FUZZ_16 && !t->run);
+		       (fuzz.mode != FUZZ_32 && !t->run);
 	}
 }
 
@@ -173,7 +184,7 @@ register_allowed(const struct test *t, const ZydisDecodedInstruction *zi,
 		 * FS is the process's.  A load of SS holds off the single-step
 		 * trap, so the host would run the next instruction too.
 		 */
-		return fuzz.mode == FUZZ_16 &&
+		return fuzz.mode != FUZZ_32 &&
 		       op->reg.value != ZYDIS_REGISTER_FS &&
 		       (op->reg.value != ZYDIS_REGISTER_SS || t->run ||
 			   !(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE));

@@ -207,7 +207,7 @@ aim_bits(struct test *t)
 bool
 aim(struct test *t, const struct test_insn *in)
 {
-	bool selectors = fuzz.mode == FUZZ_16 && selectors_used(in);
+	bool selectors = fuzz.mode != FUZZ_32 && selectors_used(in);
 	unsigned int k;
 
 	if (selectors)

@@ -180,6 +180,21 @@ on_alarm(const ucontext_t *uc)
 	native_leave();
 }
 
+/*
+ * A signal handler keeps NT, AC and ID as POPF and IRET set them, and so would
+ * the next test; with AC, this code would not run far.
+ */
+NO_ASAN static inline void
+clear_flags(void)
+{
+	__asm__ volatile("lea -128(%%rsp), %%rsp\n\t"
+			 "pushfq\n\t"
+			 "andl $~0x244000, (%%rsp)\n\t"
+			 "popfq\n\t"
+			 "lea 128(%%rsp), %%rsp" ::
+			     : "memory", "cc");
+}
+
 /* Never returns from the end of a test: its frame on the signal stack is
  * dropped. */
 NO_ASAN static void
@@ -187,6 +202,7 @@ on_signal(int sig, siginfo_t *si, void *arg)
 {
 	const ucontext_t *uc = arg;
 
+	clear_flags();
 	if (sig == SIGALRM) {
 		on_alarm(uc);
 		return;

@@ -250,9 +250,31 @@ rnd_data_sel(void)
 	}
 }
 
+/* The host's GDT, beyond it, and an LDT that is not there. */
+static uint16_t
+rnd_gdt_sel(void)
+{
+	switch (below(8)) {
+	case 0:
+		return (uint16_t)rnd_value();
+	case 1:
+		return (uint16_t)(below(GDT_ENTRIES) << 3 | below(8));
+	case 2:
+		return (uint16_t)below(4);
+	case 3:
+	case 4:
+	case 5:
+		return SEL_CODE64;
+	default:
+		return SEL_DATA;
+	}
+}
+
 uint16_t
 rnd_selector(void)
 {
+	if (fuzz.mode == FUZZ_64)
+		return rnd_gdt_sel();
 	switch (below(8)) {
 	case 0:
 		/* in the GDT only what both have */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * fuzz_sel.c - 16-bit mode's instructions that take selectors: segment loads,
- * far transfers, LAR and its kin.  Puts selectors worth loading where the
- * instruction finds them: registers, memory, the stack, its own bytes.
+ * fuzz_sel.c - instructions that take selectors or flags: segment loads, far
+ * transfers, LAR and its kin, POPF.  Puts selectors and images worth loading
+ * where the instruction finds them: registers, memory, the stack, its own
+ * bytes.  16-bit mode has an LDT to choose from, 64-bit mode the host's GDT.
  */
 #include "fuzz_cpu.h"
 
@@ -12,7 +13,22 @@ static bool
 is_iret(const struct test_insn *in)
 {
 	return in->zi.mnemonic == ZYDIS_MNEMONIC_IRET ||
-	       in->zi.mnemonic == ZYDIS_MNEMONIC_IRETD;
+	       in->zi.mnemonic == ZYDIS_MNEMONIC_IRETD ||
+	       in->zi.mnemonic == ZYDIS_MNEMONIC_IRETQ;
+}
+
+static bool
+is_popf(const struct test_insn *in)
+{
+	return in->zi.mnemonic == ZYDIS_MNEMONIC_POPF ||
+	       in->zi.mnemonic == ZYDIS_MNEMONIC_POPFD ||
+	       in->zi.mnemonic == ZYDIS_MNEMONIC_POPFQ;
+}
+
+bool
+loads_flags(const struct test_insn *in)
+{
+	return is_iret(in) || is_popf(in);
 }
 
 static bool
@@ -41,7 +57,7 @@ selectors_used(const struct test_insn *in)
 {
 	unsigned int k;
 
-	if (has_far_pointer(in))
+	if (has_far_pointer(in) || is_popf(in))
 		return true;
 	switch (in->zi.mnemonic) {
 	case ZYDIS_MNEMONIC_LAR:
@@ -79,10 +95,11 @@ selectors_aim_registers(struct test *t, const struct test_insn *in)
 }
 
 static bool
-poke(struct test *t, uint64_t va, uint32_t val, unsigned int size)
+poke(struct test *t, uint64_t va, uint64_t val, unsigned int size)
 {
-	va = (uint32_t)va;
-	if (va < DATA_VA || va + size > DATA_VA + 2 * PAGE ||
+	if (fuzz.mode != FUZZ_64)
+		va = (uint32_t)va;
+	if (va < DATA_VA || va > DATA_VA + 2 * PAGE - size ||
 	    t->npokes == ARRAY_LEN(t->poke))
 		return false;
 	t->poke[t->npokes].va = va;
@@ -113,25 +130,45 @@ operand_va(const struct test *t, const struct test_insn *in,
 	return operand_segment(t, op).base + off;
 }
 
-static uint32_t
+static uint64_t
 rnd_target(void)
 {
-	return below(4) ? below(0x2000) : (uint32_t)rnd_value();
+	return below(4) ? below(0x2000) : rnd_value();
 }
 
-/* What IRET loads keeps the process in single steps. */
-static uint32_t
+/* What IRET and POPF load keeps the process in single steps. */
+static uint64_t
 rnd_flags_image(void)
 {
-	return ((uint32_t)rnd() & (FL_OSZAPC | FL_DF | FL_IF | FL_IOPL)) |
-	       FL_TF;
+	uint32_t mask = FL_OSZAPC | FL_DF | FL_IF | FL_IOPL;
+
+	if (fuzz.mode == FUZZ_64)
+		mask |= FL_NT | FL_AC | FL_ID | FL_VIF;
+	return (rnd() & mask) | FL_TF;
+}
+
+static unsigned int
+operand_bytes(const struct test_insn *in)
+{
+	return in->zi.operand_width / 8;
+}
+
+/* RIP, CS, RFLAGS and in 64-bit mode RSP, SS.  False: no safe flags. */
+static bool
+poke_iret(struct test *t, uint64_t va, unsigned int w)
+{
+	if (fuzz.mode == FUZZ_64) {
+		poke(t, va + 3 * w, rnd_place(), w);
+		poke(t, va + 4 * w, rnd_selector(), 2);
+	}
+	return poke(t, va + 2 * w, rnd_flags_image(), w);
 }
 
 bool
 selectors_aim_memory(struct test *t, const struct test_insn *in)
 {
-	unsigned int k, w = in->zi.operand_width == 16 ? 2 : 4;
-	bool safe = !is_iret(in);
+	unsigned int k, w = operand_bytes(in);
+	bool safe = !loads_flags(in);
 	uint64_t va;
 
 	for (k = 0; k < in->zi.operand_count; k++) {
@@ -141,6 +178,10 @@ selectors_aim_memory(struct test *t, const struct test_insn *in)
 		    op->mem.type != ZYDIS_MEMOP_TYPE_MEM)
 			continue;
 		va = operand_va(t, in, op);
+		if (is_popf(in)) {
+			safe = poke(t, va, rnd_flags_image(), w);
+			continue;
+		}
 		if (!has_far_pointer(in)) {
 			poke(t, va, rnd_selector(), 2);
 			continue;
@@ -149,7 +190,7 @@ selectors_aim_memory(struct test *t, const struct test_insn *in)
 		if (is_far(in))
 			poke(t, va, rnd_target(), w);
 		if (is_iret(in))
-			safe = poke(t, va + 2 * w, rnd_flags_image(), w);
+			safe = poke_iret(t, va, w);
 	}
 	return safe;
 }
@@ -160,7 +201,7 @@ selectors_aim_immediate(struct test *t, struct test_insn *in)
 {
 	unsigned int w = in->zi.operand_width == 16 ? 2 : 4;
 	uint8_t *end = t->bytes + in->off + in->zi.length;
-	uint32_t off = rnd_target();
+	uint32_t off = (uint32_t)rnd_target();
 	uint16_t sel = rnd_selector();
 
 	if (in->ops[0].type != ZYDIS_OPERAND_TYPE_POINTER)

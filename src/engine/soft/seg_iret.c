@@ -140,9 +140,12 @@ iret_protected(struct soft_cpu *c, struct iret_frame *f)
 	if (!seg_fetch_return_cs(c, f->cs, &d))
 		return false;
 	desc_to_seg(&d, f->cs, &cs);
+	/* RIP before SS, as AMD's processors (SDM 2A has SS first). */
+	if (!cs_check_rip(c, &cs, f->rip, 0))
+		return false;
 	if (pop_ss && !seg_fetch_return_ss(c, ss_sel, cpl, cs.access, &ss))
 		return false;
-	if (!cs_check_rip(c, &cs, f->rip, 0) || !desc_set_accessed(c, &d))
+	if (!desc_set_accessed(c, &d))
 		return false;
 	cs.access |= AR_A;
 	c->seg[SEG_CS] = cs;

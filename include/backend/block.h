@@ -106,5 +106,11 @@ void block_kick(struct blockdev *);
  * be called with a lock that they take; not from a callback.
  */
 void block_drain(struct blockdev *);
+/*
+ * The same, and every `done` has returned: those not begun yet are called from
+ * here.  So `done` may not want a lock the caller has; `batch_done` may, which
+ * is not called from here and may come afterwards.
+ */
+void block_settle(struct blockdev *);
 
 #endif /* BACKEND_BLOCK_H */

@@ -103,7 +103,7 @@ block_close(struct blockdev *dev)
 	if (dev->engine != NULL) {
 		block_kick(dev);
 		lock_acquire(&dev->lock);
-		while (dev->undelivered > 0)
+		while (dev->undelivered > 0 || dev->batches > 0)
 			pthread_cond_wait(&dev->changed, &dev->lock.m);
 		lock_release(&dev->lock);
 		dev->engine->stop(dev);
@@ -220,26 +220,41 @@ block_finish_locked(struct blockdev *dev, struct block_req *r, int error)
 		pthread_cond_broadcast(&dev->changed);
 }
 
-void
-block_deliver_locked(struct blockdev *dev)
+/* False: there was none. */
+static bool
+block_call_done_locked(struct blockdev *dev)
 {
 	struct block_list list = dev->finished;
 	struct block_req *r;
 	unsigned int n = 0;
 
 	if (list.head == NULL)
-		return;
+		return false;
 	dev->finished.head = NULL;
 	lock_release(&dev->lock);
 	while ((r = block_list_take(&list)) != NULL) {
 		r->done(r, r->priv.error);
 		n++;
 	}
-	if (dev->batch_done != NULL)
-		dev->batch_done(dev->batch_arg);
 	lock_acquire(&dev->lock);
 	dev->undelivered -= n;
 	if (dev->undelivered == 0)
+		pthread_cond_broadcast(&dev->changed);
+	return true;
+}
+
+void
+block_deliver_locked(struct blockdev *dev)
+{
+	if (dev->finished.head == NULL)
+		return;
+	dev->batches++;
+	if (block_call_done_locked(dev) && dev->batch_done != NULL) {
+		lock_release(&dev->lock);
+		dev->batch_done(dev->batch_arg);
+		lock_acquire(&dev->lock);
+	}
+	if (--dev->batches == 0)
 		pthread_cond_broadcast(&dev->changed);
 }
 
@@ -250,6 +265,17 @@ block_drain(struct blockdev *dev)
 	lock_acquire(&dev->lock);
 	while (dev->inflight > 0)
 		if (!dev->engine->help(dev))
+			pthread_cond_wait(&dev->changed, &dev->lock.m);
+	lock_release(&dev->lock);
+}
+
+void
+block_settle(struct blockdev *dev)
+{
+	block_drain(dev);
+	lock_acquire(&dev->lock);
+	while (dev->undelivered > 0)
+		if (!block_call_done_locked(dev))
 			pthread_cond_wait(&dev->changed, &dev->lock.m);
 	lock_release(&dev->lock);
 }

@@ -113,6 +113,7 @@ struct blockdev {
 	struct block_list finished; /* their `done` is to be called */
 	unsigned int inflight;	    /* submitted and not finished */
 	unsigned int undelivered;   /* submitted, and `done` did not return */
+	unsigned int batches;	    /* in which batch_done did not return */
 	pthread_cond_t changed; /* for drain, close, and the ring's thread */
 	struct block_complaint complaint[BLOCK_NOPS];
 	struct block_pool pool;

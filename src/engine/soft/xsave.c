@@ -660,8 +660,8 @@ env_load_ptrs(struct soft_cpu *c, bool wide, const uint32_t f[7])
 		c->fpu_cs = (uint16_t)f[4];
 		c->fpu_dp = f[5];
 		c->fpu_ds = (uint16_t)f[6];
-		if (wide)
-			c->fpu_op = (f[4] >> 16) & 0x7ff;
+		/* The 16-bit form has none, which reads as 0. */
+		c->fpu_op = wide ? (f[4] >> 16) & 0x7ff : 0;
 		return;
 	}
 	c->fpu_ip = (uint16_t)f[3] | (f[4] >> 12 << 16);

@@ -46,7 +46,7 @@ struct chardev {
 	int listen_fd; /* tcp and unix */
 	bool client_gone;
 	uint32_t client;  /* counts them, never 0 once there was one */
-	const char *busy; /* said to a second client; NULL: nothing */
+	const char *busy; /* said to a second client; NULL: it waits */
 	char *path;	  /* unix: the socket's name, if it is there */
 	uint64_t path_dev, path_ino; /* ... and is still ours */
 	bool escapes;		     /* the kind honours them */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A listening stream socket as a character backend: one client at a time, the
- * next one is told so and sent away.  Without a client output is dropped.
- * char_tcp.c and char_unix.c make the socket.
+ * A listening stream socket as a character backend: one client at a time.  The
+ * next one is told so and sent away, where the kind has words for it, and waits
+ * for its turn otherwise.  Without a client output is dropped.  char_tcp.c and
+ * char_unix.c make the socket.
  *
  * The owner waits on one descriptor for input although clients come and go: it
  * is an epoll set of the listening socket and the client.  For output it waits
@@ -50,6 +51,8 @@ char_sock_close_client(struct chardev *cd)
 static void
 char_sock_hang_up(struct chardev *cd)
 {
+	if (cd->busy == NULL)
+		(void)char_sock_watch(cd, cd->listen_fd);
 	if (cd->buf_len == 0) {
 		char_sock_close_client(cd);
 		return;
@@ -82,6 +85,8 @@ char_sock_take_client(struct chardev *cd, int fd)
 		cd->client = 1;
 	if (cd->wfd == -1 || char_sock_watch(cd, fd) != 0)
 		char_sock_close_client(cd);
+	else if (cd->busy == NULL)
+		epoll_ctl(cd->rfd, EPOLL_CTL_DEL, cd->listen_fd, NULL);
 }
 
 /* One a call: more wait in the kernel's queue and keep rfd readable. */
@@ -101,9 +106,7 @@ char_sock_accept(struct chardev *cd)
 		char_sock_take_client(cd, fd);
 		return;
 	}
-	if (cd->busy != NULL)
-		(void)send(fd, cd->busy, strlen(cd->busy),
-		    MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)send(fd, cd->busy, strlen(cd->busy), MSG_DONTWAIT | MSG_NOSIGNAL);
 	close(fd);
 }
 

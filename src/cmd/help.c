@@ -120,7 +120,8 @@ options_print_lpc(FILE *f)
 {
 	fprintf(f, "Devices for -l DEVICE[,SETTING...], behind -s 31,lpc:\n"
 		   "  com1 to com4    serial port: stdio, /dev/TTY, "
-		   "tcp=[ADDR:]PORT or null\n"
+		   "tcp=[ADDR:]PORT,\n"
+		   "                  unix=PATH or null\n"
 		   "Not built in yet:\n"
 		   "  bootrom         boot ROM and UEFI variables\n"
 		   "  fwcfg           firmware configuration interface\n"

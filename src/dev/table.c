@@ -11,6 +11,7 @@
 	MODEL(amd_hostbridge_ops)                                              \
 	MODEL(lpc_ops)                                                         \
 	MODEL(virtio_blk_ops)                                                  \
+	MODEL(virtio_console_ops)                                              \
 	MODEL(virtio_rnd_ops)
 
 #define DECLARE(ops) extern const struct pci_dev_ops ops;

@@ -82,7 +82,6 @@ static const struct {
 	{ "uart", "PCI serial port" },
 	{ "virtio-9p", "shared directory" },
 	{ "virtio-blk", "virtio disk" },
-	{ "virtio-console", "virtio console" },
 	{ "virtio-input", "virtio keyboard or mouse" },
 	{ "virtio-net", "virtio network card" },
 	{ "virtio-scsi", "virtio SCSI controller" },

@@ -54,6 +54,7 @@ static const struct pair_group *const group_table[] = {
 	&task_group,
 	&two_group,
 	&v86_group,
+	&virtio_group,
 };
 
 static struct lock results_lock = LOCK_INITIALIZER; /* and standard output */
@@ -211,16 +212,15 @@ make_chips(struct guest *g)
 static int
 make_pci(struct guest *g, struct conf *conf)
 {
-	struct pci_bus *bus;
 	char why[256];
-	int err = pci_bus_create(g->ctx, &bus);
+	int err = pci_bus_create(g->ctx, &g->pci);
 
 	if (err == 0)
-		err = pci_dev_create(bus, pci_dev_find("hostbridge"), conf, 0,
-		    0, 0, why, sizeof(why));
+		err = pci_dev_create(g->pci, pci_dev_find("hostbridge"), conf,
+		    0, 0, 0, why, sizeof(why));
 	if (err == 0)
-		err = pci_dev_create(
-		    bus, pci_dev_find("lpc"), conf, 0, 31, 0, why, sizeof(why));
+		err = pci_dev_create(g->pci, pci_dev_find("lpc"), conf, 0, 31,
+		    0, why, sizeof(why));
 	return err;
 }
 

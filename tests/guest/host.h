@@ -23,6 +23,7 @@
 
 struct acpi_pm;
 struct guest;
+struct pci_bus;
 struct vm_engine_ops;
 
 struct pair {
@@ -53,12 +54,13 @@ struct pair_group {
 extern const struct pair_group cpu_group, debug_group, exits_group, io_group,
     irq_group, lapic_group, ldt_group, legacy_group, paging_group,
     platform_group, ring3_group, rtc_group, smc_group, smp_group, strings_group,
-    two_group, task_group, v86_group, clock_group, litmus_group;
+    two_group, task_group, v86_group, clock_group, litmus_group, virtio_group;
 
 struct guest {
 	const struct pair *pair;
 	struct vmctx *ctx;
 	struct acpi_pm *pm;
+	struct pci_bus *pci;
 	struct lock lock; /* ports below */
 	uint32_t param[GUEST_NPARAMS];
 	uint32_t param_sel;

@@ -100,12 +100,13 @@ legacy_write_status(struct virtio_pci *v, uint32_t val)
 }
 
 static const struct virtio_reg legacy_regs[] = {
+	/* First, as it is the one that is written while the device runs. */
+	{ 16, 2, NULL, legacy_write_notify },
 	{ 0, 4, legacy_read_host_features, NULL },
 	{ 4, 4, legacy_read_guest_features, legacy_write_guest_features },
 	{ 8, 4, legacy_read_pfn, legacy_write_pfn },
 	{ 12, 2, legacy_read_queue_size, NULL },
 	{ 14, 2, virtio_read_queue_select, virtio_write_queue_select },
-	{ 16, 2, NULL, legacy_write_notify },
 	{ 18, 1, virtio_read_status, legacy_write_status },
 	{ 19, 1, virtio_read_isr, NULL },
 	/* Only while MSI-X is on. */

@@ -826,6 +826,12 @@ test_many_ports(void **state)
 	/* Queues of ports that are not there are never looked at. */
 	tx_send(&r, 3, "x", 1);
 	assert_int_equal(*r.d.q[9].used_idx, 0);
+	/* Nobody left when the machine goes on from a checkpoint. */
+	chips_pause(r.m.b.ctx);
+	assert_int_equal(board_load(&r.m.b, board_save(&r.m.b)), 0);
+	chips_resume(r.m.b.ctx);
+	settle(&r);
+	ctrl_expect_none(&r);
 	vdrv_machine_fini(&r.m);
 }
 

@@ -96,6 +96,7 @@ struct port {
 	struct chardev *cd; /* NULL: there is no such port */
 	char *name;	    /* or NULL */
 	bool is_console;
+	bool no_clients;      /* no socket: its other end is always there */
 	struct evfd *rx, *tx; /* tx exists while output is left over */
 	bool rx_on;
 	uint32_t told_client; /* char_client() the driver was told of */
@@ -597,7 +598,9 @@ port_snapshot(struct port *p, struct snap *s)
 		r->held_len = 0;
 	}
 	/* The client of then is not there any more: no number is its. */
-	p->told_client = r->told_open ? UINT32_MAX : 0;
+	p->told_client = p->no_clients ? 1 : UINT32_MAX;
+	if (!r->told_open)
+		p->told_client = 0;
 }
 
 static void
@@ -693,6 +696,7 @@ port_init(struct port *p, char *err, size_t err_len)
 		port_fail(p, err, err_len, why);
 		return error;
 	}
+	p->no_clients = char_client(p->cd) != 0;
 	p->name = name != NULL ? xstrdup(name) : NULL;
 	p->con->nports = p->id + 1;
 	return 0;

@@ -67,7 +67,7 @@ static int
 block_open_fd(struct blockdev *dev, bool ro)
 {
 	struct stat st;
-	int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	int flags = O_CLOEXEC;
 
 	flags |= dev->direct ? O_DIRECT : 0;
 	flags |= dev->sync ? O_DSYNC : 0;
@@ -86,6 +86,23 @@ block_open_fd(struct blockdev *dev, bool ro)
 	dev->info.ro = true;
 	dev->fd = open(dev->path, flags | O_RDONLY);
 	return dev->fd != -1 ? 0 : -errno;
+}
+
+/*
+ * A block device that was refused: another machine has it, which the lock
+ * tells, or the host itself.
+ */
+static int
+block_open_busy(const struct blockdev *dev, char *err, size_t err_len)
+{
+	int fd = open(dev->path, O_RDONLY | O_CLOEXEC);
+	int error = 0;
+
+	if (fd != -1) {
+		error = block_lock_image(fd, false, dev->path, err, err_len);
+		close(fd);
+	}
+	return error != 0 ? error : block_open_errno(dev, -EBUSY, err, err_len);
 }
 
 /* --- size and sectors ----------------------------------------------------- */
@@ -305,6 +322,8 @@ block_file_open(struct blockdev *dev, const struct block_opts *opts, char *err,
 	if (error == -ENOTBLK)
 		return block_fail(-EINVAL, err, err_len,
 		    "%s: neither a file nor a block device", dev->path);
+	if (error == -EBUSY)
+		return block_open_busy(dev, err, err_len);
 	if (error != 0)
 		return block_open_errno(dev, error, err, err_len);
 	error =

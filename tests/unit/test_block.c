@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/loop.h>
 #include <liburing.h>
 
 #include <backend/block.h>
@@ -1132,6 +1134,75 @@ test_lock_names_the_holder(void **state)
 	disk_destroy(d);
 }
 
+/* --- tests: block devices ------------------------------------------------- */
+
+/* A loop device over the disk's file, where we may make one: else skip. */
+static int
+loop_make(struct disk *d, char path[32])
+{
+	int ctl = open("/dev/loop-control", O_RDWR | O_CLOEXEC), loop, n;
+
+	if (ctl == -1)
+		return -1;
+	n = ioctl(ctl, LOOP_CTL_GET_FREE);
+	close(ctl);
+	snprintf(path, 32, "/dev/loop%d", n);
+	loop = n < 0 ? -1 : open(path, O_RDWR | O_CLOEXEC);
+	if (loop != -1 && ioctl(loop, LOOP_SET_FD, d->fd) != 0) {
+		close(loop);
+		return -1;
+	}
+	return loop;
+}
+
+static void
+test_device(void **state)
+{
+	struct disk *d = disk_create(*state, MIB);
+	uint8_t *buf = malloc(MIB);
+	char path[32];
+	int loop = loop_make(d, path);
+	const struct block_info *info;
+	struct blockdev *first;
+
+	if (loop == -1) {
+		free(buf);
+		disk_destroy(d);
+		skip();
+	}
+	d->opts.path = path;
+	disk_open(d);
+	info = block_info(d->dev);
+	assert_int_equal(info->bytes, MIB);
+	assert_int_equal(info->lsec_bytes, 512);
+	assert_true(info->can_discard);
+	fill_disk(d, buf);
+	check_zeroed(d, buf, 0, 0);
+	for (int unmap = 0; unmap <= 1; unmap++) {
+		assert_int_equal(
+		    io_range(d, BLOCK_WRITE_ZEROES, 4096, 256 * KIB, unmap), 0);
+		check_zeroed(d, buf, 4096, 256 * KIB);
+		fill_disk(d, buf);
+	}
+	assert_int_equal(
+	    io_range(d, BLOCK_DISCARD, 64 * KIB, 512 * KIB, false), 0);
+	check_zeroed(d, buf, 64 * KIB, 512 * KIB); /* as a loop device does */
+	assert_int_equal(io_range(d, BLOCK_FLUSH, 0, 0, false), 0);
+	/* Exclusive: neither another disk nor a mount. */
+	assert_int_equal(open(path, O_RDWR | O_EXCL | O_CLOEXEC), -1);
+	assert_int_equal(errno, EBUSY);
+	first = d->dev;
+	assert_non_null(
+	    strstr(disk_refused(d, -EBUSY), "by another disk of this machine"));
+	d->dev = first;
+	block_close(d->dev);
+	d->dev = NULL;
+	assert_int_equal(ioctl(loop, LOOP_CLR_FD, 0), 0);
+	close(loop);
+	free(buf);
+	disk_destroy(d);
+}
+
 /* --- main ----------------------------------------------------------------- */
 
 static int
@@ -1166,6 +1237,7 @@ run(const char *engine)
 		T(refused),
 		T(lock_in_one_machine),
 		T(lock_names_the_holder),
+		T(device),
 	};
 
 	return cmocka_run_group_tests_name(engine, tests, NULL, NULL);

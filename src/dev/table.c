@@ -10,6 +10,9 @@
 	MODEL(hostbridge_ops)                                                  \
 	MODEL(amd_hostbridge_ops)                                              \
 	MODEL(lpc_ops)                                                         \
+	MODEL(ahci_ops)                                                        \
+	MODEL(ahci_hd_ops)                                                     \
+	MODEL(ahci_cd_ops)                                                     \
 	MODEL(virtio_blk_ops)                                                  \
 	MODEL(virtio_console_ops)                                              \
 	MODEL(virtio_rnd_ops)

@@ -723,6 +723,34 @@ test_ncq_bad(void **state)
 	host_close(&h);
 }
 
+/* A tag that is in use: the device gives up the whole queue. */
+static void
+test_ncq_tag_reuse(void **state)
+{
+	struct host h;
+
+	host_disk(&h, DISK);
+	queue(&h, 0x60, 4, 10);
+	queue(&h, 0x60, 6, 20);
+	queue(&h, 0x60, 4, 30);
+	assert_int_equal(h.disk->nqueue, 2);
+	fake_disk_run(h.disk);
+	assert_int_equal(host_reg(&h, PxTFD), ABRT);
+	assert_int_equal(host_reg(&h, PxIS), PxIS_SDBS | PxIS_TFES);
+	assert_int_equal(host_reg(&h, PxSACT), BIT(4) | BIT(6));
+	host_restart(&h);
+	/* What fails until the log is read does not change the log. */
+	queue(&h, 0x60, 9, 10);
+	assert_int_equal(host_reg(&h, PxTFD), ABRT);
+	host_restart(&h);
+	read_log(&h, 0x10, OK);
+	assert_int_equal(*host_mem(&h, HOST_DATA), 4);
+	queue(&h, 0x60, 4, 30);
+	fake_disk_run(h.disk);
+	assert_int_equal(host_reg(&h, PxSACT), 0);
+	host_close(&h);
+}
+
 /* The slots' order is the HBA's: on from the last one (AHCI 5.3.2.3). */
 static void
 test_slot_order(void **state)
@@ -911,6 +939,7 @@ main(void)
 		cmocka_unit_test(test_ncq),
 		cmocka_unit_test(test_ncq_error),
 		cmocka_unit_test(test_ncq_bad),
+		cmocka_unit_test(test_ncq_tag_reuse),
 		cmocka_unit_test(test_slot_order),
 		cmocka_unit_test(test_ncq_fua),
 		cmocka_unit_test(test_logs),

@@ -25,9 +25,13 @@ ahci_cmd_get(struct ahci_port *p, unsigned int slot)
 	p->free_cmds &= ~BIT64(i);
 	/* The window of PRDs needs no zeroes. */
 	memset(cmd, 0, offsetof(struct ahci_cmd, sg));
-	memset(&cmd->step, 0, sizeof(*cmd) - offsetof(struct ahci_cmd, step));
+	memset(&cmd->alone, 0, sizeof(*cmd) - offsetof(struct ahci_cmd, alone));
 	cmd->port = p;
 	cmd->slot = slot;
+	if (p->slot[slot] != NULL) { /* a tag that is in use */
+		p->slot[slot]->cancelled = true;
+		cmd->reused = true;
+	}
 	p->slot[slot] = cmd;
 	p->regs.issued |= BIT(slot);
 	return cmd;
@@ -363,10 +367,7 @@ void
 ahci_fail(struct ahci_cmd *cmd, uint8_t error)
 {
 	cmd->error = error;
-	if (cmd->proto == AHCI_NCQ)
-		ahci_alone(cmd, ahci_fail_ncq);
-	else
-		ahci_fail_d2h(cmd);
+	ahci_alone(cmd, cmd->proto == AHCI_NCQ ? ahci_fail_ncq : ahci_fail_d2h);
 }
 
 /*
@@ -455,9 +456,8 @@ ahci_start(struct ahci_cmd *cmd, bool again)
 	} else {
 		ahci_set_tfd(p, ATA_STS_OK | ATA_STS_BSY, 0);
 	}
-	cmd->error = ATA_ERR_ABRT;
-	if (ahci_mixed(cmd))
-		ahci_alone(cmd, ahci_fail_d2h);
+	if (cmd->reused || ahci_mixed(cmd))
+		ahci_fail(cmd, ATA_ERR_ABRT);
 	else
 		ata_command(cmd);
 }

@@ -10,19 +10,13 @@
 #include <stdio.h>
 
 #include <conf/conf.h>
+#include <dev/block_conf.h>
 
 #define AHCI_KEY_LEN 128
 
 const struct pci_opt ahci_opts[] = {
+	BLOCK_CONF_OPTS("port.*."),
 	{ "port.*.type", "hd (a disk) or cd (a CD-ROM drive)" },
-	{ "port.*.path", "image file or block device" },
-	{ "port.*.nocache", "bypass the host's cache" },
-	{ "port.*.direct", "writes are on the disk when they are done" },
-	{ "port.*.sync", "the same" },
-	{ "port.*.ro", "read-only" },
-	{ "port.*.sectorsize", "logical[/physical] sector size in bytes" },
-	{ "port.*.nodelete", "no TRIM" },
-	{ "port.*.bootindex", "place in the boot order" },
 	{ "port.*.nmrr", "rotation rate in 1/min; 1: not rotating" },
 	{ "port.*.ser", "serial number, at most 20 characters" },
 	{ "port.*.rev", "firmware revision, at most 8 characters" },
@@ -38,9 +32,19 @@ ahci_conf_set(struct conf *c, const char *node, unsigned int port,
 {
 	char key[AHCI_KEY_LEN];
 
-	if ((size_t)snprintf(key, sizeof(key), "%s.port.%u.%s", node, port,
-		name) >= sizeof(key)) {
+	int n;
+
+	if (strncmp(name, "pcireg.", 7) == 0) /* the controller's */
+		n = snprintf(key, sizeof(key), "%s.%s", node, name);
+	else
+		n = snprintf(
+		    key, sizeof(key), "%s.port.%u.%s", node, port, name);
+	if (n < 0 || (size_t)n >= sizeof(key)) {
 		snprintf(err, err_len, "no such option \"%.32s...\"", name);
+		return -EINVAL;
+	}
+	if (conf_is_set(c, key)) {
+		snprintf(err, err_len, "%s is there twice", name);
 		return -EINVAL;
 	}
 	return conf_set(c, key, value, err, err_len);
@@ -206,12 +210,15 @@ ahci_port_identity(struct ahci_port *p, char *err, size_t err_len)
 }
 
 static int
-ahci_port_open(struct ahci_port *p, const char *path, char *err, size_t err_len)
+ahci_port_open(struct ahci_port *p, char *err, size_t err_len)
 {
-	struct block_opts opts = { .path = path, .ro = p->atapi };
+	struct block_opts opts = { .ro = p->atapi };
+	char prefix[32];
 	int error;
 
-	error = block_open(&opts, &p->bdev, err, err_len);
+	snprintf(prefix, sizeof(prefix), "port.%u.", p->num);
+	error =
+	    block_conf_open(p->hba->pd, prefix, &opts, &p->bdev, err, err_len);
 	if (error != 0)
 		return error;
 	p->info = block_info(p->bdev);
@@ -262,5 +269,5 @@ ahci_conf_port(struct ahci_port *p, const char *type, char *err, size_t err_len)
 		return ahci_port_bad(p, "type", said, "hd or cd", err, err_len);
 	p->atapi = said[0] == 'c';
 	p->present = true;
-	return ahci_port_open(p, path, err, err_len);
+	return ahci_port_open(p, err, err_len);
 }

@@ -131,6 +131,7 @@ struct ahci_cmd {
 	struct ahci_port *port;
 	unsigned int slot;
 	bool cancelled; /* the port has forgotten it; the backend has not */
+	bool reused;	/* its slot was another command's still */
 	enum ahci_proto proto;
 	uint16_t flags; /* of the command header */
 	struct fis_reg_h2d fis;

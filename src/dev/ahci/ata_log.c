@@ -45,7 +45,9 @@ ata_log_ncq_error(struct ahci_cmd *cmd, uint8_t status, uint8_t error)
 		[13] = cmd->fis.count_exp,
 	};
 
-	memcpy(d->ncq_log, head, sizeof(head));
+	/* The first error is the one that counts. */
+	if (!d->ncq_halted)
+		memcpy(d->ncq_log, head, sizeof(head));
 	d->ncq_halted = 1;
 }
 

@@ -18,16 +18,20 @@ disk: need-disk
 	@sh tools/guest.sh $(BUILD)/guest
 	@sh tools/disk.sh $(BUILD)/guest
 
+# AHCI's driver is in Debian's larger kernel alone.
 check: need-check all
 	@sh tools/guest.sh $(BUILD)/guest
+	@sh tools/guest.sh $(BUILD)/guest/full linux-image-amd64
+	@sh tools/disk.sh $(BUILD)/guest
 	@sh tools/check.sh $(BUILD)
 
 bench: need-bench all
 	@sh tools/guest.sh $(BUILD)/guest
+	@sh tools/disk.sh $(BUILD)/guest
 	@sh bench/boot.sh $(BUILD)
 	@sh bench/guest.sh $(BUILD)
 	@sh bench/idle.sh $(BUILD)
-	@sh bench/idle.sh $(BUILD)
+	@python3 bench/io.py $(BUILD)
 
 # Random instructions, natively and in the engine, for SECONDS (default 60).
 fuzz-cpu: need-check all

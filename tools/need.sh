@@ -29,7 +29,8 @@ ssh-keygen:openssh-client
 /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring'
 check='iasl:acpica-tools
 nasm:nasm'
-bench='qemu-system-x86_64:qemu-system-x86'
+bench='qemu-system-x86_64:qemu-system-x86
+iperf3:iperf3'
 fuzz='clang:clang
 /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a:libclang-rt-14-dev'
 

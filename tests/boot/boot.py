@@ -166,6 +166,15 @@ def terminal(g):
     need(t.status() in (0, 1, 4), "Ctrl-A x")
 
 
+def no_root(g):
+    """A root file system that is not there: the reason, and a shell."""
+    t = Terminal(g.args(1, "256M", "quiet root=LABEL=none rootdelay=1"))
+    t.expect(r"init: no root=LABEL=none after 1 s", 120)
+    t.expect(r"guest# ")
+    t.send(b"poweroff -f\r")
+    need(t.status() == 1, "power-off")
+
+
 def power_button(g):
     """SIGTERM presses the power button; the shell here ignores it, so that
     the second one must stop the machine."""
@@ -179,7 +188,7 @@ def power_button(g):
 
 CASES = {f.__name__: f for f in (
     c1, c2, c4, c8, reset, halt, panic, triple, high_memory, acpi_off, twenty,
-    terminal, power_button)}
+    terminal, power_button, no_root)}
 
 
 def main():

@@ -1,2 +1,2 @@
 PS1='deb# '
-export LC_ALL=C.UTF-8 PAGER=cat
+export PAGER=cat

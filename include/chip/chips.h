@@ -73,23 +73,11 @@ int pcport_create(struct vmctx *) WARN_UNUSED;
 int i8042_create(struct vmctx *) WARN_UNUSED;
 
 /*
- * 16550 at `port`, `gsi`; cd may be NULL (output dropped).  Takes cd, unless
- * it fails.  Port 0: no ports; gsi NS16550_NO_GSI: no line.
+ * A COM port: a 16550 at `port` with interrupt `gsi`; cd may be NULL (output
+ * dropped).  Takes cd, unless it fails.
  */
-#define NS16550_NO_GSI UINT32_MAX
-struct ns16550;
-int ns16550_create(struct vmctx *, const char *name, uint16_t port,
-    unsigned int gsi, struct chardev *cd,
-    struct ns16550 **ret_uart) WARN_UNUSED;
-/*
- * The 16550's registers alone, for the PCI uart: no ports are registered.
- * off 0..7; these take the uart's own lock.  set_irq is called with that lock
- * held, when the interrupt's level changes and once when it is set.
- */
-void ns16550_set_irq_fn(
-    struct ns16550 *, void (*set_irq)(bool level, void *arg), void *arg);
-uint8_t ns16550_reg_read(struct ns16550 *, unsigned int off);
-void ns16550_reg_write(struct ns16550 *, unsigned int off, uint8_t val);
+int comport_create(struct vmctx *, const char *name, uint16_t port,
+    unsigned int gsi, struct chardev *cd) WARN_UNUSED;
 
 /* bvmcons (-b), port 0x220.  Takes cd, unless it fails. */
 int bvmcons_create(struct vmctx *, struct chardev *cd) WARN_UNUSED;

@@ -20,12 +20,15 @@
 
 #include <util/util.h>
 
+struct chardev;
 struct conf;
+struct lock;
 struct vmctx;
 struct snap;
 struct pci_bus;
 struct pci_dev; /* the core's half of a device */
 
+/* A user's `pcireg.vendor=...' and so on come before what the model says. */
 struct pci_id {
 	uint16_t vendor, device, subvendor, subdevice;
 	uint8_t revision;
@@ -90,9 +93,11 @@ struct pci_dev_ops {
 extern const struct pci_dev_ops *const pci_dev_table[];
 extern const size_t pci_dev_table_len;
 const struct pci_dev_ops *pci_dev_find(const char *name); /* or NULL */
-/* The entry a setting falls under, or NULL. */
-const struct pci_opt *
-pci_opt_find(const struct pci_dev_ops *, const char *name);
+/*
+ * The device knows this setting: its own, or one that every device has
+ * ("device", "pcireg.vendor").
+ */
+bool pci_opt_known(const struct pci_dev_ops *, const char *name);
 
 /* --- for the machine ------------------------------------------------------ */
 
@@ -101,6 +106,12 @@ int pci_bus_create(struct vmctx *, struct pci_bus **ret_bus) WARN_UNUSED;
 int pci_dev_create(struct pci_bus *, const struct pci_dev_ops *,
     const struct conf *, unsigned int bus, unsigned int slot, unsigned int func,
     char *err, size_t err_len) WARN_UNUSED;
+/*
+ * fn hears of each character backend that a model opens: the machine has an
+ * interest in the one that is its terminal.
+ */
+void pci_bus_on_char(struct pci_bus *,
+    void (*fn)(const char *spec, struct chardev *, void *arg), void *arg);
 #define PCI_ECAM_BASE 0xe0000000ull
 #define PCI_ECAM_SIZE 0x10000000ull
 
@@ -167,9 +178,13 @@ int pci_cap_add(struct pci_dev *, uint8_t id, unsigned int len) WARN_UNUSED;
 #define PCIE_TYPE_RC_ENDPOINT 0x9 /* root complex integrated endpoint */
 int pci_express_cap_add(struct pci_dev *, unsigned int type) WARN_UNUSED;
 
-/* The device's mutex, for a model's own threads. */
+/* The device's mutex, for a model's own threads, timers and descriptors. */
+struct lock *pci_dev_mutex(struct pci_dev *);
 void pci_dev_lock(struct pci_dev *);
 void pci_dev_unlock(struct pci_dev *);
+/* In init: char_open(), and the machine hears of it (pci_bus_on_char()). */
+int pci_char_open(struct pci_dev *, const char *spec, struct chardev **ret_cd,
+    char *err, size_t err_len) WARN_UNUSED;
 /* For messages: "virtio-blk 0:2:0". */
 const char *pci_dev_name(const struct pci_dev *);
 

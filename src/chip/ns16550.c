@@ -12,9 +12,9 @@
  * Missing: the baud rate's effect, break and parity/framing errors, DMA mode,
  * RX time-outs (data at hand is reported as one).  Register accesses come
  * from vCPU threads, input and drained output from the event thread; all
- * under the chip's lock.
+ * under the lock of the port the part sits in (comport.c, the PCI uart).
  */
-#include <chip/chips.h>
+#include <chip/ns16550.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -22,8 +22,6 @@
 #include <backend/char.h>
 #include <util/lock.h>
 #include <util/log.h>
-#include <vmm/bus.h>
-#include <vmm/chip.h>
 #include <vmm/snap.h>
 
 #include "chario.h"
@@ -37,7 +35,6 @@
 #define REG_LSR	      5
 #define REG_MSR	      6
 #define REG_SCR	      7
-#define REG_COUNT     8
 
 #define IER_ERBFI     0x01 /* received data available */
 #define IER_ETBEI     0x02 /* THR empty */
@@ -98,16 +95,9 @@ struct ns16550_regs {
 static_assert(sizeof(struct ns16550_regs) == 30, "snapshot format");
 
 struct ns16550 {
-	struct lock lock;
-	struct vmctx *ctx;
-	const char *name;
-	uint16_t port; /* 0: none */
-	bool has_line;
+	struct ns16550_port port;
 	bool level; /* of the interrupt output */
 	bool paused;
-	struct irq_line line;
-	void (*set_irq)(bool level, void *arg);
-	void *set_irq_arg;
 	struct chario io;
 	struct ns16550_regs regs;
 };
@@ -155,10 +145,7 @@ ns16550_update(struct ns16550 *u)
 
 	if (level != u->level) {
 		u->level = level;
-		if (u->has_line)
-			irq_line_set(&u->line, level);
-		if (u->set_irq != NULL)
-			u->set_irq(level, u->set_irq_arg);
+		u->port.set_irq(level, u->port.arg);
 	}
 	chario_want_input(
 	    &u->io, !u->paused && u->regs.rx_len < ns16550_rx_size(u));
@@ -325,7 +312,7 @@ ns16550_read_iir(struct ns16550 *u)
 }
 
 static uint8_t
-ns16550_read_locked(struct ns16550 *u, unsigned int off)
+ns16550_get(struct ns16550 *u, unsigned int off)
 {
 	struct ns16550_regs *r = &u->regs;
 	bool dlab = (r->lcr & LCR_DLAB) != 0;
@@ -367,7 +354,7 @@ ns16550_write_divisor(struct ns16550 *u, unsigned int off, uint8_t val)
 }
 
 static void
-ns16550_write_locked(struct ns16550 *u, unsigned int off, uint8_t val)
+ns16550_put(struct ns16550 *u, unsigned int off, uint8_t val)
 {
 	struct ns16550_regs *r = &u->regs;
 
@@ -400,86 +387,32 @@ ns16550_write_locked(struct ns16550 *u, unsigned int off, uint8_t val)
 }
 
 uint8_t
-ns16550_reg_read(struct ns16550 *u, unsigned int off)
+ns16550_read(struct ns16550 *u, unsigned int off)
 {
-	uint8_t val;
+	uint8_t val = ns16550_get(u, off);
 
-	lock_acquire(&u->lock);
-	val = ns16550_read_locked(u, off);
 	ns16550_update(u);
-	lock_release(&u->lock);
 	return val;
 }
 
 void
-ns16550_reg_write(struct ns16550 *u, unsigned int off, uint8_t val)
+ns16550_write(struct ns16550 *u, unsigned int off, uint8_t val)
 {
-	lock_acquire(&u->lock);
-	ns16550_write_locked(u, off, val);
+	ns16550_put(u, off, val);
 	ns16550_update(u);
-	lock_release(&u->lock);
 }
 
 void
-ns16550_set_irq_fn(
-    struct ns16550 *u, void (*fn)(bool level, void *arg), void *arg)
+ns16550_reset(struct ns16550 *u)
 {
-	lock_acquire(&u->lock);
-	u->set_irq = fn;
-	u->set_irq_arg = arg;
-	if (fn != NULL)
-		fn(u->level, arg);
-	lock_release(&u->lock);
-}
-
-/* One register, or two neighbours at once. */
-static int
-ns16550_pio(struct vcpu *vcpu, bool in, uint16_t port, unsigned int bytes,
-    uint32_t *val, void *arg)
-{
-	struct ns16550 *u = arg;
-	unsigned int off = port - u->port;
-
-	if (bytes > 2)
-		return -1;
-	if (in)
-		*val = 0;
-	for (unsigned int i = 0; i < bytes; i++) {
-		if (in)
-			*val |= (uint32_t)ns16550_read_locked(u, off + i)
-				<< 8 * i;
-		else
-			ns16550_write_locked(
-			    u, off + i, (uint8_t)(*val >> 8 * i));
-	}
-	ns16550_update(u);
-	return 0;
-}
-
-static void
-ns16550_reset(void *arg)
-{
-	struct ns16550 *u = arg;
-
 	u->regs = (struct ns16550_regs){ .divisor = DIVISOR_RESET };
 	ns16550_update(u);
 }
 
-static void
-ns16550_pause(void *arg)
+void
+ns16550_pause(struct ns16550 *u, bool paused)
 {
-	struct ns16550 *u = arg;
-
-	u->paused = true;
-	ns16550_update(u);
-}
-
-static void
-ns16550_resume(void *arg)
-{
-	struct ns16550 *u = arg;
-
-	u->paused = false;
+	u->paused = paused;
 	ns16550_update(u);
 }
 
@@ -494,10 +427,9 @@ ns16550_regs_ok(const struct ns16550_regs *r)
 	       (r->mcr & ~MCR_MASK) == 0 && (r->fcr & ~FCR_KEPT) == 0;
 }
 
-static void
-ns16550_snapshot(void *arg, struct snap *s)
+void
+ns16550_snapshot(struct ns16550 *u, struct snap *s)
 {
-	struct ns16550 *u = arg;
 	struct ns16550_regs r = u->regs;
 
 	if (snap_bytes(s, "ns16550", &r, sizeof(r)) != 0 || !snap_loading(s))
@@ -511,83 +443,38 @@ ns16550_snapshot(void *arg, struct snap *s)
 	ns16550_update(u);
 }
 
-static void
-ns16550_free(struct ns16550 *u)
+void
+ns16550_destroy(struct ns16550 *u)
 {
-	if (u->port != 0)
-		bus_pio_unregister(u->ctx, u->port, REG_COUNT);
-	if (u->has_line)
-		irq_line_set(&u->line, false);
+	if (u == NULL)
+		return;
 	chario_fini(&u->io);
-	lock_fini(&u->lock);
 	free(u);
 }
 
-static void
-ns16550_fini(void *arg)
-{
-	ns16550_free(arg);
-}
-
-static const struct chip_ops ns16550_ops = {
-	.name = "ns16550",
-	.reset = ns16550_reset,
-	.pause = ns16550_pause,
-	.resume = ns16550_resume,
-	.snapshot = ns16550_snapshot,
-	.fini = ns16550_fini,
-};
-
-static int
-ns16550_register(struct ns16550 *u)
-{
-	const struct pio_range range = {
-		.name = u->name,
-		.port = u->port,
-		.len = REG_COUNT,
-		.fn = ns16550_pio,
-		.arg = u,
-		.lock = &u->lock,
-	};
-
-	return u->port != 0 ? bus_pio_register(u->ctx, &range) : 0;
-}
-
 int
-ns16550_create(struct vmctx *ctx, const char *name, uint16_t port,
-    unsigned int gsi, struct chardev *cd, struct ns16550 **ret_uart)
+ns16550_create(const struct ns16550_port *port, struct chardev *cd,
+    struct ns16550 **ret_uart)
 {
 	struct ns16550 *u = xcalloc(1, sizeof(*u));
 	int error;
 
-	lock_init(&u->lock);
-	u->ctx = ctx;
-	u->name = name;
-	u->port = port;
-	u->has_line = gsi < IRQ_NGSI;
-	if (u->has_line)
-		irq_line_init(&u->line, ctx, gsi);
+	u->port = *port;
 	u->regs.divisor = DIVISOR_RESET;
 	u->io = (struct chario){
-		.ctx = ctx,
+		.ctx = port->ctx,
 		.cd = cd,
-		.lock = &u->lock,
+		.lock = port->lock,
 		.input = ns16550_input,
 		.drained = ns16550_drained,
 		.arg = u,
 	};
-	error = ns16550_register(u);
-	if (error != 0)
-		u->port = 0;
-	else
-		error = chario_init(&u->io);
+	error = chario_init(&u->io);
 	if (error != 0) {
 		u->io.cd = NULL; /* stays the caller's */
-		ns16550_free(u);
+		ns16550_destroy(u);
 		return error;
 	}
-	chip_add(ctx, &ns16550_ops, u, &u->lock);
-	if (ret_uart != NULL)
-		*ret_uart = u;
+	*ret_uart = u;
 	return 0;
 }

@@ -6,6 +6,7 @@
 
 #include <conf/conf.h>
 #include <machine/machine.h>
+#include <vmm/pci.h>
 
 #define HELP_COLUMN 28
 
@@ -99,9 +100,14 @@ static void
 help_device(const char *name, const char *summary, bool later, void *arg)
 {
 	const struct help_devices *h = arg;
+	const struct pci_dev_ops *ops = pci_dev_find(name);
 
-	if (later == h->later)
-		fprintf(h->f, "  %-16s%s\n", name, summary);
+	if (later != h->later)
+		return;
+	fprintf(h->f, "  %-16s%s\n", name, summary);
+	for (const struct pci_opt *o = ops != NULL ? ops->opts : NULL;
+	     o != NULL && o->name != NULL; o++)
+		fprintf(h->f, "      %-14s%s\n", o->name, o->summary);
 }
 
 void
@@ -110,6 +116,10 @@ options_print_devices(FILE *f)
 	fprintf(f, "Devices for -s SLOT,DEVICE[,SETTING...]:\n");
 	machine_foreach_device(
 	    help_device, &(struct help_devices){ .f = f, .later = false });
+	fprintf(f,
+	    "Every device also takes pcireg.vendor=N, pcireg.device=N, "
+	    "pcireg.subvendor=N,\npcireg.subdevice=N and pcireg.revid=N.  The "
+	    "first setting goes without its name.\n");
 	fprintf(f, "Not built in yet:\n");
 	machine_foreach_device(
 	    help_device, &(struct help_devices){ .f = f, .later = true });

@@ -167,7 +167,8 @@ option_arg_setting(struct conf *c, const struct pci_dev_ops *ops,
 	const char *name = word, *value = "true";
 	char *eq = strchr(word, '=');
 
-	if (ops->opts == NULL || ops->opts[0].name == NULL)
+	if ((ops->opts == NULL || ops->opts[0].name == NULL) &&
+	    strncmp(word, "pcireg.", 7) != 0)
 		return option_arg_fail(
 		    err, err_len, "%s takes no settings", ops->name);
 	if (first && (eq == NULL || strncmp(word, "tcp=", 4) == 0)) {
@@ -188,13 +189,31 @@ option_arg_setting(struct conf *c, const struct pci_dev_ops *ops,
 }
 
 static int
+option_arg_settings(struct conf *c, const struct pci_dev_ops *ops,
+    const char *node, char *words, char *err, size_t err_len)
+{
+	char *word;
+	int error = 0;
+
+	if (words != NULL && ops->parse != NULL)
+		return ops->parse(c, node, words, err, err_len);
+	for (bool first = true; error == 0; first = false) {
+		word = strsep(&words, ",");
+		if (word == NULL)
+			break;
+		error =
+		    option_arg_setting(c, ops, node, word, first, err, err_len);
+	}
+	return error;
+}
+
+static int
 option_arg_slot_words(struct conf *c, char *words, char *err, size_t err_len)
 {
 	char node[64], key[80];
 	struct option_arg_bdf bdf;
 	const struct pci_dev_ops *ops;
 	char *slot = strsep(&words, ","), *name = strsep(&words, ",");
-	char *word;
 	int error;
 
 	if (name == NULL || !option_arg_bdf(slot, &bdf))
@@ -212,15 +231,8 @@ option_arg_slot_words(struct conf *c, char *words, char *err, size_t err_len)
 		    "the slot is taken by %s (%s)", conf_get(c, key),
 		    conf_origin(c, key));
 	error = conf_set(c, key, name, err, err_len);
-	if (error == 0 && words != NULL && ops->parse != NULL)
-		return ops->parse(c, node, words, err, err_len);
-	for (bool first = true; error == 0; first = false) {
-		word = strsep(&words, ",");
-		if (word == NULL)
-			break;
-		error =
-		    option_arg_setting(c, ops, node, word, first, err, err_len);
-	}
+	if (error == 0)
+		error = option_arg_settings(c, ops, node, words, err, err_len);
 	return error;
 }
 

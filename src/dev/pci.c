@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <backend/char.h>
 #include <conf/conf.h>
 #include <vmm/chip.h>
 #include <vmm/snap.h>
@@ -435,6 +436,32 @@ const char *
 pci_machine_opt(struct pci_dev *pd, const char *key)
 {
 	return pd->conf != NULL ? conf_get(pd->conf, key) : NULL;
+}
+
+void
+pci_bus_on_char(struct pci_bus *bus,
+    void (*fn)(const char *spec, struct chardev *, void *arg), void *arg)
+{
+	bus->on_char = fn;
+	bus->on_char_arg = arg;
+}
+
+int
+pci_char_open(struct pci_dev *pd, const char *spec, struct chardev **ret_cd,
+    char *err, size_t err_len)
+{
+	struct pci_bus *bus = pd->bus;
+	int error = char_open(spec, ret_cd, err, err_len);
+
+	if (error == 0 && bus->on_char != NULL)
+		bus->on_char(spec, *ret_cd, bus->on_char_arg);
+	return error;
+}
+
+struct lock *
+pci_dev_mutex(struct pci_dev *pd)
+{
+	return &pd->lock;
 }
 
 void

@@ -68,15 +68,15 @@ pci_cfg_writable(struct pci_dev *pd, unsigned int off, uint32_t mask)
 void
 pci_cfg_init(struct pci_dev *pd)
 {
-	const struct pci_id *id = &pd->ops->id;
+	const struct pci_id id = pci_opt_id(pd);
 
-	pci_cfg_set16(pd, PCIR_VENDOR, id->vendor);
-	pci_cfg_set16(pd, PCIR_DEVICE, id->device);
-	pci_cfg_set8(pd, PCIR_REVISION, id->revision);
-	pci_cfg_set8(pd, PCIR_PROGIF, (uint8_t)id->class_code);
-	pci_cfg_set16(pd, PCIR_CLASS, (uint16_t)(id->class_code >> 8));
-	pci_cfg_set16(pd, PCIR_SUBVENDOR, id->subvendor);
-	pci_cfg_set16(pd, PCIR_SUBDEVICE, id->subdevice);
+	pci_cfg_set16(pd, PCIR_VENDOR, id.vendor);
+	pci_cfg_set16(pd, PCIR_DEVICE, id.device);
+	pci_cfg_set8(pd, PCIR_REVISION, id.revision);
+	pci_cfg_set8(pd, PCIR_PROGIF, (uint8_t)id.class_code);
+	pci_cfg_set16(pd, PCIR_CLASS, (uint16_t)(id.class_code >> 8));
+	pci_cfg_set16(pd, PCIR_SUBVENDOR, id.subvendor);
+	pci_cfg_set16(pd, PCIR_SUBDEVICE, id.subdevice);
 	pci_cfg_set8(pd, PCIR_INTLINE, 255);
 	pci_cfg_writable(pd, PCIR_COMMAND, PCIM_COMMAND_WRITABLE);
 	pci_cfg_writable(pd, PCIR_CACHELINE, 0xffff); /* and latency timer */

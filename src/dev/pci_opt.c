@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * pci_opt.c - the settings of a device: which ones its model knows.
+ * pci_opt.c - the settings of a device: which ones it knows, and those that
+ * every device has, its identity (docs/bhyve.md 4.4, pcireg).
+ *
+ * Runs in the thread that builds the machine.
  */
 #include "pci_priv.h"
 
@@ -28,14 +31,22 @@ pci_opt_matches(const char *pattern, const char *name)
 	return *name == '\0';
 }
 
-const struct pci_opt *
-pci_opt_find(const struct pci_dev_ops *ops, const char *name)
+/* Settings of every device; the rest is what schema.c calls pcireg. */
+static const char *const pci_common_opts[] = { "device", "pcireg.vendor",
+	"pcireg.device", "pcireg.subvendor", "pcireg.subdevice",
+	"pcireg.revid" };
+
+bool
+pci_opt_known(const struct pci_dev_ops *ops, const char *name)
 {
+	for (size_t i = 0; i < ARRAY_LEN(pci_common_opts); i++)
+		if (strcmp(name, pci_common_opts[i]) == 0)
+			return true;
 	for (const struct pci_opt *o = ops->opts; o != NULL && o->name != NULL;
 	     o++)
 		if (pci_opt_matches(o->name, name))
-			return o;
-	return NULL;
+			return true;
+	return false;
 }
 
 struct pci_opt_check {
@@ -68,8 +79,7 @@ pci_check_opt(const char *key, const char *value, void *arg)
 	const char *name = key + node_len + 1, *nearest;
 
 	if (c->error != 0 || strncmp(key, c->pd->node, node_len) != 0 ||
-	    key[node_len] != '.' || strcmp(name, "device") == 0 ||
-	    pci_opt_find(ops, name) != NULL)
+	    key[node_len] != '.' || pci_opt_known(ops, name))
 		return;
 	c->error = -EINVAL;
 	if (ops->opts == NULL || ops->opts[0].name == NULL) {
@@ -94,4 +104,34 @@ pci_check_opts(const struct pci_dev *pd, char *err, size_t err_len)
 	if (pd->conf != NULL)
 		conf_foreach(pd->conf, pd->node, pci_check_opt, &c);
 	return c.error;
+}
+
+/* --- identity ------------------------------------------------------------- */
+
+/* The user's value of a pcireg key, or the model's. */
+static uint16_t
+pci_opt_reg(const struct pci_dev *pd, const char *name, uint16_t dflt)
+{
+	char key[64];
+
+	if (pd->conf == NULL)
+		return dflt;
+	snprintf(key, sizeof(key), "%s.pcireg.%s", pd->node, name);
+	/* The bridge's have a place of their own as well. */
+	if (!conf_is_set(pd->conf, key) && strcmp(pd->ops->name, "lpc") == 0)
+		snprintf(key, sizeof(key), "lpc.pcireg.%s", name);
+	return (uint16_t)conf_get_u64(pd->conf, key, dflt);
+}
+
+struct pci_id
+pci_opt_id(const struct pci_dev *pd)
+{
+	struct pci_id id = pd->ops->id;
+
+	id.vendor = pci_opt_reg(pd, "vendor", id.vendor);
+	id.device = pci_opt_reg(pd, "device", id.device);
+	id.subvendor = pci_opt_reg(pd, "subvendor", id.subvendor);
+	id.subdevice = pci_opt_reg(pd, "subdevice", id.subdevice);
+	id.revision = (uint8_t)pci_opt_reg(pd, "revid", id.revision);
+	return id;
 }

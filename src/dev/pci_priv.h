@@ -147,6 +147,9 @@ struct pci_bus {
 	bool has_router; /* an LPC bridge */
 	struct pci_pirq pirq[PCI_NPIRQS];
 
+	void (*on_char)(const char *spec, struct chardev *, void *arg);
+	void *on_char_arg;
+
 	/* Written while devices are made; by bus number. */
 	struct pci_bus_windows windows[PCI_NBUSES];
 };
@@ -179,6 +182,9 @@ void pci_dev_changed_locked(struct pci_dev *);
 /* 0, or -EINVAL: a key below pd->node that the model does not know. */
 int
 pci_check_opts(const struct pci_dev *, char *err, size_t err_len) WARN_UNUSED;
+
+/* The identity, as model and user want it. */
+struct pci_id pci_opt_id(const struct pci_dev *);
 
 /* --- pci_bar.c ------------------------------------------------------------ */
 

@@ -15,7 +15,9 @@
 	MODEL(ahci_cd_ops)                                                     \
 	MODEL(virtio_blk_ops)                                                  \
 	MODEL(virtio_console_ops)                                              \
-	MODEL(virtio_rnd_ops)
+	MODEL(virtio_rnd_ops)                                                  \
+	MODEL(uart_ops)                                                        \
+	MODEL(dummy_ops)
 
 #define DECLARE(ops) extern const struct pci_dev_ops ops;
 #define ENTRY(ops)   &ops,

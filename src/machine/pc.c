@@ -258,10 +258,21 @@ pc_keyboard(struct machine *m)
 	return i8042_create(m->ctx);
 }
 
+static void
+pc_char_opened(const char *spec, struct chardev *cd, void *arg)
+{
+	if (strcmp(spec, "stdio") == 0)
+		machine_set_stdio(arg, cd);
+}
+
 static int
 pc_bus(struct machine *m)
 {
-	return pci_bus_create(m->ctx, &m->pci);
+	int error = pci_bus_create(m->ctx, &m->pci);
+
+	if (error == 0)
+		pci_bus_on_char(m->pci, pc_char_opened, m);
+	return error;
 }
 
 /* In the order of making; the interrupt controllers come first. */
@@ -331,8 +342,10 @@ pc_device(const struct machine_pci_slot *s, void *arg)
 	    key, sizeof(key), "pci.%u.%u.%u.device", s->bus, s->slot, s->func);
 	error = pci_dev_create(
 	    m->pci, ops, m->conf, s->bus, s->slot, s->func, why, sizeof(why));
-	if (error != 0)
+	if (error != 0) {
+		machine_set_stdio(m, NULL); /* it may have been this one's */
 		return pc_fail(ps->e, error, key, why);
+	}
 	if (strcmp(ops->name, "lpc") == 0) {
 		m->has_lpc = true;
 		m->lpc_slot = (uint8_t)s->slot;
@@ -374,7 +387,6 @@ pc_com(struct machine *m, unsigned int unit, struct machine_err *e)
 	const char *key = machine_com_key(unit);
 	const char *spec = conf_get(m->conf, key);
 	struct chardev *cd = NULL;
-	struct ns16550 *uart;
 	int error;
 
 	if (spec == NULL && !pc_com_table[unit].always)
@@ -384,8 +396,8 @@ pc_com(struct machine *m, unsigned int unit, struct machine_err *e)
 		if (error != 0)
 			return error;
 	}
-	error = ns16550_create(m->ctx, pc_com_table[unit].name,
-	    pc_com_table[unit].port, pc_com_table[unit].gsi, cd, &uart);
+	error = comport_create(m->ctx, pc_com_table[unit].name,
+	    pc_com_table[unit].port, pc_com_table[unit].gsi, cd);
 	if (error != 0) {
 		machine_set_stdio(m, NULL);
 		char_close(cd);

@@ -44,10 +44,9 @@ setup(struct board *b)
 	assert_int_equal(acpi_pm_create(b->ctx, NULL), 0);
 	assert_int_equal(pcport_create(b->ctx), 0);
 	assert_int_equal(i8042_create(b->ctx), 0);
-	assert_int_equal(
-	    ns16550_create(b->ctx, "com1", 0x3f8, 4, NULL, NULL), 0);
+	assert_int_equal(comport_create(b->ctx, "com1", 0x3f8, 4, NULL), 0);
 	assert_int_equal(char_open("null", &cd, err, sizeof(err)), 0);
-	assert_int_equal(ns16550_create(b->ctx, "com2", 0x2f8, 3, cd, NULL), 0);
+	assert_int_equal(comport_create(b->ctx, "com2", 0x2f8, 3, cd), 0);
 	assert_int_equal(bvmcons_create(b->ctx, NULL), 0);
 }
 

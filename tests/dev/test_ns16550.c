@@ -10,6 +10,7 @@
 
 #include <backend/char.h>
 #include <chip/chips.h>
+#include <chip/ns16550.h>
 
 #define COM 0x3f8
 #define RBR (COM + 0)
@@ -26,7 +27,6 @@
 /* A board with com1 on the slave of a pseudo-terminal. */
 struct com {
 	struct board b;
-	struct ns16550 *uart;
 	int master;
 	int slave;
 };
@@ -45,8 +45,7 @@ setup(struct com *c)
 	assert_int_equal(ptsname_r(c->master, path, sizeof(path)), 0);
 	c->slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	assert_int_equal(char_open(path, &cd, err, sizeof(err)), 0);
-	assert_int_equal(
-	    ns16550_create(c->b.ctx, "com1", COM, IRQ, cd, &c->uart), 0);
+	assert_int_equal(comport_create(c->b.ctx, "com1", COM, IRQ, cd), 0);
 }
 
 static void
@@ -151,10 +150,6 @@ test_widths(void **state)
 	assert_int_equal(board_in(&c.b, SCR - 3, 4), UINT32_MAX);
 	board_out(&c.b, RBR, 4, 0x41);
 	assert_int_equal(read(c.master, &(char){ 0 }, 1), -1);
-	assert_int_equal(ns16550_reg_read(c.uart, 7), 0x34);
-	assert_int_equal(ns16550_reg_read(c.uart, 8), 0xff);
-	ns16550_reg_write(c.uart, 8, 0);
-	ns16550_reg_write(c.uart, UINT32_MAX, 0);
 	teardown(&c);
 }
 
@@ -166,7 +161,7 @@ test_transmit(void **state)
 	setup(&c);
 	out8(&c.b, RBR, 'h');
 	assert_int_equal(in8(&c.b, LSR), 0x60);
-	ns16550_reg_write(c.uart, 0, 'i');
+	out8(&c.b, RBR, 'i');
 	assert_output(&c, "hi");
 	teardown(&c);
 }
@@ -441,8 +436,7 @@ test_no_backend(void **state)
 	struct board b;
 
 	board_init(&b);
-	assert_int_equal(
-	    ns16550_create(b.ctx, "com2", 0x2f8, 3, NULL, NULL), 0);
+	assert_int_equal(comport_create(b.ctx, "com2", 0x2f8, 3, NULL), 0);
 	out8(&b, 0x2f9, 0x02);
 	assert_true(b.level[3]);
 	in8(&b, 0x2fa);
@@ -458,27 +452,37 @@ note_irq(bool level, void *arg)
 	*(int *)arg = level;
 }
 
-/* For the PCI uart: no ports, no line, an own function. */
+/* As the PCI uart has it: no ports, another's lock and line. */
 static void
 test_registers_alone(void **state)
 {
+	struct lock lock = LOCK_INITIALIZER;
 	struct board b;
 	struct ns16550 *u;
 	int level = -1;
 
 	board_init(&b);
-	assert_int_equal(
-	    ns16550_create(b.ctx, "pci", 0, NS16550_NO_GSI, NULL, &u), 0);
+	assert_int_equal(ns16550_create(&(struct ns16550_port){ .ctx = b.ctx,
+					    .lock = &lock,
+					    .set_irq = note_irq,
+					    .arg = &level },
+			     NULL, &u),
+	    0);
 	assert_int_equal(in8(&b, 0), 0xff);
-	ns16550_set_irq_fn(u, note_irq, &level);
-	assert_int_equal(level, 0);
-	ns16550_reg_write(u, 1, 0x02);
+	ns16550_write(u, 1, 0x02);
 	assert_int_equal(level, 1);
-	assert_int_equal(ns16550_reg_read(u, 2), 0x02);
+	assert_int_equal(ns16550_read(u, 2), 0x02);
 	assert_int_equal(level, 0);
-	ns16550_set_irq_fn(u, NULL, NULL);
-	ns16550_reg_write(u, 0, 'x');
+	ns16550_write(u, 7, 0x34);
+	assert_int_equal(ns16550_read(u, 7), 0x34);
+	assert_int_equal(ns16550_read(u, 8), 0xff);
+	ns16550_write(u, 8, 0);
+	ns16550_write(u, UINT32_MAX, 0);
+	ns16550_write(u, 1, 0x00);
+	ns16550_write(u, 0, 'x');
 	assert_int_equal(level, 0);
+	ns16550_destroy(u);
+	ns16550_destroy(NULL);
 	board_fini(&b);
 }
 
@@ -579,7 +583,7 @@ test_taken(void **state)
 	setup(&c);
 	assert_int_equal(char_open("null", &cd, err, sizeof(err)), 0);
 	assert_int_equal(
-	    ns16550_create(c.b.ctx, "com1", COM, IRQ, cd, NULL), -EEXIST);
+	    comport_create(c.b.ctx, "com1", COM, IRQ, cd), -EEXIST);
 	char_close(cd);
 	out8(&c.b, RBR, 'o');
 	assert_output(&c, "o");

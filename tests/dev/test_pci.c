@@ -457,6 +457,7 @@ probe_snapshot(struct pci_dev *pd, struct snap *s)
 static const struct pci_opt probe_opts[] = {
 	{ "colour", "what it looks like" },
 	{ "size", "how big it is" },
+	{ "port.*.path", "where port N goes" },
 	{ NULL, NULL },
 };
 
@@ -569,6 +570,56 @@ test_options(void **state)
 }
 
 static void
+test_option_patterns(void **state)
+{
+	static const char *const known[] = { "device", "colour", "size",
+		"port.0.path", "port.31.path", "pcireg.vendor",
+		"pcireg.subdevice", "pcireg.revid" };
+	static const char *const unknown[] = { "", "colou", "colours", "port",
+		"port..path", "port.x.path", "port.0x.path", "port.0.pat",
+		"port.0.paths", "port.*.path", "pcireg.", "pcireg.class" };
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		assert_true(pci_opt_known(&probe_ops, known[i]));
+	for (size_t i = 0; i < ARRAY_LEN(unknown); i++)
+		assert_false(pci_opt_known(&probe_ops, unknown[i]));
+	assert_true(pci_opt_known(model("lpc"), "pcireg.device"));
+	assert_false(pci_opt_known(model("lpc"), "path"));
+}
+
+static void
+test_identity_override(void **state)
+{
+	struct conf *conf = conf_create();
+	struct pc pc;
+	char err[256] = "";
+
+	setup_empty(&pc);
+	conf_set_raw(conf, "pci.0.0.0.pcireg.vendor", "0x8086");
+	conf_set_raw(conf, "pci.0.0.0.pcireg.device", "4663");
+	conf_set_raw(conf, "pci.0.0.0.pcireg.revid", "2");
+	conf_set_raw(conf, "pci.0.0.0.pcireg.subvendor", "0x1af4");
+	conf_set_raw(conf, "lpc.pcireg.subdevice", "0x1100");
+	conf_set_raw(conf, "lpc.pcireg.revid", "7");
+	conf_set_raw(conf, "pci.0.31.0.pcireg.revid", "8");
+	assert_int_equal(pci_dev_create(pc.bus, model("hostbridge"), conf, 0, 0,
+			     0, err, sizeof(err)),
+	    0);
+	assert_int_equal(pci_dev_create(pc.bus, model("lpc"), conf, 0, 31, 0,
+			     err, sizeof(err)),
+	    0);
+	assert_int_equal(board_read(&pc.b, ecam(0, 0, 0, 0), 4), 0x12378086);
+	assert_int_equal(board_read(&pc.b, ecam(0, 0, 0, 8), 4), 0x06000002);
+	assert_int_equal(board_read(&pc.b, ecam(0, 0, 0, 0x2c), 4), 0x1af4);
+	assert_int_equal(board_read(&pc.b, ecam(0, 31, 0, 0), 4), 0x70008086);
+	assert_int_equal(board_read(&pc.b, ecam(0, 31, 0, 8), 1), 8);
+	assert_int_equal(
+	    board_read(&pc.b, ecam(0, 31, 0, 0x2c), 4), 0x11000000);
+	board_fini(&pc.b);
+	conf_destroy(conf);
+}
+
+static void
 test_snapshot(void **state)
 {
 	struct pc a, b, c;
@@ -651,6 +702,8 @@ main(void)
 		cmocka_unit_test(test_model),
 		cmocka_unit_test(test_init_fails),
 		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_option_patterns),
+		cmocka_unit_test(test_identity_override),
 		cmocka_unit_test(test_snapshot),
 		cmocka_unit_test(test_any_access),
 	};

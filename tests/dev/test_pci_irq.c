@@ -3,6 +3,7 @@
 #include "pci_board.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 #define D1	    BDF(0, 3, 0)
 #define LPC	    BDF(0, 31, 0)
@@ -648,6 +649,100 @@ test_express_cap(void **state)
 	pci_board_fini(&p);
 }
 
+/* --- a model's own thread ------------------------------------------------- */
+
+#define RACE_ROUNDS 5000
+
+/* Raises a vector many times, as a disk's thread would. */
+static void *
+race_raise(void *arg)
+{
+	struct pci_dev *pd = arg;
+
+	for (unsigned int i = 0; i < RACE_ROUNDS; i++) {
+		pci_dev_lock(pd);
+		pci_msix_raise(pd, 3);
+		pci_dev_unlock(pd);
+	}
+	return NULL;
+}
+
+/* The guest masks and unmasks meanwhile: the last one is not lost. */
+static void
+test_race_mask(void **state)
+{
+	struct pci_board p;
+	struct pci_dev *pd;
+	unsigned int cap;
+	pthread_t t;
+
+	pci_board_init(&p);
+	pd = probe_add(&p, &msix70, 0, 3, 0);
+	cap = msix_setup(&p);
+	assert_int_equal(pthread_create(&t, NULL, race_raise, pd), 0);
+	for (unsigned int i = 0; i < RACE_ROUNDS / 4; i++) {
+		vector_mask(&p, 3, false);
+		cfg_write(&p, D1, cap + MSIX_CTRL, 2, 0xc000);
+		vector_mask(&p, 3, true);
+		cfg_write(&p, D1, cap + MSIX_CTRL, 2, 0x8000);
+	}
+	pthread_join(t, NULL);
+	p.b.msis = 0;
+	pci_msix_raise(pd, 3);
+	assert_true(board_read(&p.b, PBA, 8) == 8);
+	vector_mask(&p, 3, false);
+	assert_sent(&p, 0x5fee00030, 0x103);
+	assert_true(board_read(&p.b, PBA, 8) == 0);
+	pci_board_fini(&p);
+}
+
+static void *
+race_wire(void *arg)
+{
+	struct pci_dev *pd = arg;
+
+	for (unsigned int i = 0; i < RACE_ROUNDS; i++) {
+		pci_dev_lock(pd);
+		pci_intx_set(pd, i % 2 == 0);
+		pci_dev_unlock(pd);
+	}
+	return NULL;
+}
+
+/* Two functions on one PIRQ, whose routing changes: no level stays behind. */
+static void
+test_race_pirq(void **state)
+{
+	struct pci_board p;
+	struct pci_dev *a, *b;
+	unsigned int off = pirq_offset(7);
+	pthread_t t[2];
+
+	pci_board_init(&p);
+	pci_board_add(&p, "lpc", 0, 31, 0);
+	a = probe_add(&p, &wired, 0, 3, 0);
+	b = probe_add(&p, &wired, 0, 11, 0);
+	assert_int_equal(pthread_create(&t[0], NULL, race_wire, a), 0);
+	assert_int_equal(pthread_create(&t[1], NULL, race_wire, b), 0);
+	for (unsigned int i = 0; i < RACE_ROUNDS; i++) {
+		cfg_write(&p, LPC, off, 1, i % 3 == 0 ? 0x80 : 10 + i % 2);
+		cfg_write(&p, D1, R_COMMAND, 2, i % 5 == 0 ? CMD_NOINTX : 0);
+	}
+	pthread_join(t[0], NULL);
+	pthread_join(t[1], NULL);
+	cfg_write(&p, LPC, off, 1, 10);
+	cfg_write(&p, D1, R_COMMAND, 2, 0);
+	assert_false(p.b.level[10]);
+	assert_false(p.b.level[11]);
+	assert_false(p.b.level[23]);
+	pci_intx_set(a, true);
+	assert_true(p.b.level[10]);
+	assert_true(p.b.level[23]);
+	pci_intx_set(a, false);
+	assert_false(p.b.level[10]);
+	pci_board_fini(&p);
+}
+
 int
 main(void)
 {
@@ -670,6 +765,8 @@ main(void)
 		cmocka_unit_test(test_foreach_intx),
 		cmocka_unit_test(test_pirq_snapshot),
 		cmocka_unit_test(test_express_cap),
+		cmocka_unit_test(test_race_mask),
+		cmocka_unit_test(test_race_pirq),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

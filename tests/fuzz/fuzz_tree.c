@@ -18,6 +18,7 @@
 static const struct pci_opt fake_opts[] = {
 	{ "path", "where" },
 	{ "ro", "read only" },
+	{ "port.*.path", "where port N is" },
 	{ NULL, NULL },
 };
 static const struct pci_dev_ops fake_plain = { .name = "hostbridge" };

@@ -45,6 +45,7 @@ static const struct pair_group *const group_table[] = {
 	&legacy_group,
 	&litmus_group,
 	&paging_group,
+	&pci_group,
 	&platform_group,
 	&ring3_group,
 	&rtc_group,
@@ -194,7 +195,6 @@ make_chips(struct guest *g)
 {
 	const struct mc146818_opts rtc = { .utc = true, .lowmem = RAM_BYTES };
 	struct irqchip *irqchip;
-	struct ns16550 *uart;
 	int err;
 
 	if ((err = irqchip_create(g->ctx, false, &irqchip)) != 0 ||
@@ -206,7 +206,7 @@ make_chips(struct guest *g)
 	    (err = pcport_create(g->ctx)) != 0 ||
 	    (err = i8042_create(g->ctx)) != 0)
 		return err;
-	return ns16550_create(g->ctx, "com1", 0x3f8, 4, NULL, &uart);
+	return comport_create(g->ctx, "com1", 0x3f8, 4, NULL);
 }
 
 static int

@@ -37,7 +37,7 @@ struct pci_id {
 
 /*
  * A device's own settings, `-s slot,name,KEY=VALUE`: name, one line of help.  A
- * '*' in a name stands for one component of digits: "port.*.path".
+ * '*' in a name stands for a number from 0 to 99: "port.*.path".
  */
 struct pci_opt {
 	const char *name;

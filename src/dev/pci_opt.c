@@ -12,7 +12,7 @@
 
 #include <conf/conf.h>
 
-/* '*' in a pattern stands for digits. */
+/* '*' in a pattern stands for a number from 0 to 99, written in one way. */
 static bool
 pci_opt_matches(const char *pattern, const char *name)
 {
@@ -20,7 +20,8 @@ pci_opt_matches(const char *pattern, const char *name)
 		if (*pattern == '*') {
 			size_t digits = strspn(name, "0123456789");
 
-			if (digits == 0)
+			if (digits == 0 || digits > 2 ||
+			    (digits == 2 && *name == '0'))
 				return false;
 			name += digits;
 			pattern++;

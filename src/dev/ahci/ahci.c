@@ -274,7 +274,7 @@ ahci_init_ports(struct ahci *hba, const char *type, char *err, size_t err_len)
 		nports = MAX(nports, i + 1);
 	}
 	hba->cap = AHCI_CAP_VALUE | (nports - 1);
-	return 0;
+	return ahci_conf_no_more(hba->pd, err, err_len);
 }
 
 static uint64_t

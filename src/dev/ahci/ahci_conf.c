@@ -249,6 +249,27 @@ ahci_port_no_path(struct ahci_port *p, char *err, size_t err_len)
 }
 
 int
+ahci_conf_no_more(struct pci_dev *pd, char *err, size_t err_len)
+{
+	char key[AHCI_KEY_LEN];
+
+	for (unsigned int i = AHCI_NPORTS; i < 100; i++) {
+		for (const struct pci_opt *o = ahci_opts; o->name != NULL;
+		     o++) {
+			snprintf(key, sizeof(key), "port.%u%s", i,
+			    strrchr(o->name, '.'));
+			if (pci_dev_opt(pd, key) == NULL)
+				continue;
+			snprintf(err, err_len,
+			    "%s: %s: there is no such port; right is 0 to %u",
+			    pci_dev_name(pd), key, AHCI_NPORTS - 1);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+int
 ahci_conf_port(struct ahci_port *p, const char *type, char *err, size_t err_len)
 {
 	const char *path = ahci_port_opt(p, "path");

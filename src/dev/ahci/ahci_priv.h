@@ -171,11 +171,14 @@ int ahci_conf_parse_hd(
 int ahci_conf_parse_cd(
     struct conf *, const char *node, char *words, char *err, size_t err_len);
 /*
- * Opens the port's medium.  *present: it is configured.  `type` is that of
- * ports that say none.
+ * Opens the port's medium, if it has one.  `type` is that of ports that say
+ * none; not NULL: port 0 must have a medium.
  */
 int
 ahci_conf_port(struct ahci_port *, const char *type, char *err, size_t err_len);
+
+/* -EINVAL for settings of ports there cannot be. */
+int ahci_conf_no_more(struct pci_dev *, char *err, size_t err_len);
 
 /* --- ahci.c --------------------------------------------------------------- */
 

@@ -111,6 +111,8 @@ void net_set_rx_offloads(struct netdev *, uint32_t offloads);
  */
 bool net_send(struct netdev *, const struct net_hdr *, const struct iovec *,
     unsigned int niov, size_t len);
+/* Ask for a tx_resume although net_send() did not say false. */
+void net_tx_want(struct netdev *);
 /* There is room for frames again. */
 void net_rx_resume(struct netdev *);
 

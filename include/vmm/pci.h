@@ -187,6 +187,9 @@ int pci_char_open(struct pci_dev *, const char *spec, struct chardev **ret_cd,
     char *err, size_t err_len) WARN_UNUSED;
 /* For messages: "virtio-blk 0:2:0". */
 const char *pci_dev_name(const struct pci_dev *);
+/* Where it sits on its bus. */
+void pci_dev_slot_func(
+    const struct pci_dev *, unsigned int *ret_slot, unsigned int *ret_func);
 
 /* BARs, in init.  `size` is a power of two: at least 4 (I/O) or 16 (memory). */
 #define PCI_NBARS 6

@@ -109,7 +109,7 @@ net_tx_waiting(struct netdev *nd)
 	if (nd->tx_stalled)
 		return false;
 	lock_acquire(&nd->lock);
-	waiting = !net_batch_empty(&nd->tx_fill);
+	waiting = nd->tx_full || !net_batch_empty(&nd->tx_fill);
 	lock_release(&nd->lock);
 	return waiting;
 }
@@ -213,6 +213,15 @@ net_send(struct netdev *nd, const struct net_hdr *hdr, const struct iovec *iov,
 	if (taken)
 		net_wake(nd);
 	return taken;
+}
+
+void
+net_tx_want(struct netdev *nd)
+{
+	lock_acquire(&nd->lock);
+	nd->tx_full = true;
+	lock_release(&nd->lock);
+	net_wake(nd);
 }
 
 /* Take the row; true: there is room again and somebody waits for it. */

@@ -150,7 +150,7 @@ struct netdev {
 
 	struct lock lock; /* for the next two: what is to be sent */
 	struct net_batch tx_fill;
-	bool tx_full; /* a sender was told so */
+	bool tx_full; /* a sender waits for tx_resume */
 
 	/* The thread's own. */
 	struct net_batch tx_drain;

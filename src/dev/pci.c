@@ -481,3 +481,11 @@ pci_dev_name(const struct pci_dev *pd)
 {
 	return pd->title;
 }
+
+void
+pci_dev_slot_func(
+    const struct pci_dev *pd, unsigned int *ret_slot, unsigned int *ret_func)
+{
+	*ret_slot = pd->slot;
+	*ret_func = pd->func;
+}

@@ -15,6 +15,7 @@
 	MODEL(ahci_cd_ops)                                                     \
 	MODEL(virtio_blk_ops)                                                  \
 	MODEL(virtio_console_ops)                                              \
+	MODEL(virtio_net_ops)                                                  \
 	MODEL(virtio_rnd_ops)                                                  \
 	MODEL(uart_ops)                                                        \
 	MODEL(dummy_ops)

@@ -78,7 +78,6 @@ static const struct {
 	{ "virtio-9p", "shared directory" },
 	{ "virtio-blk", "virtio disk" },
 	{ "virtio-input", "virtio keyboard or mouse" },
-	{ "virtio-net", "virtio network card" },
 	{ "virtio-scsi", "virtio SCSI controller" },
 	{ "xhci", "USB controller" },
 };

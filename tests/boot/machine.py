@@ -47,7 +47,7 @@ class Machine:
             args += ["-s", ",".join([str(slot), d.kind, d.path, *d.opts])]
             slot += 1
         if self.port:
-            args += ["-s", f"{slot},virtio-net,slirp,"
+            args += ["-s", f"{slot},virtio-net,slirp,open,"
                      f"hostfwd=tcp:127.0.0.1:{self.port}-:22"]
             slot += 1
         if self.random:

@@ -35,7 +35,7 @@ net_batch_fini(struct net_batch *b)
 void
 net_batch_clear(struct net_batch *b)
 {
-	b->len = b->next = 0;
+	b->len = b->next = b->last = 0;
 }
 
 bool
@@ -57,23 +57,50 @@ net_batch_commit(struct net_batch *b, const struct net_hdr *hdr, size_t len)
 {
 	struct net_record r = { .len = (uint32_t)len, .hdr = *hdr };
 
+	b->last = b->len;
 	memcpy(b->buf + b->len, &r, sizeof(r));
 	b->len += NET_RECORD_BYTES(len);
 }
 
-bool
-net_batch_peek(const struct net_batch *b, struct net_frame *ret)
+static bool
+net_batch_at(const struct net_batch *b, size_t at, struct net_frame *ret)
 {
 	struct net_record *r;
 
 	if (net_batch_empty(b))
 		return false;
-	r = (struct net_record *)(void *)(b->buf + b->next);
+	r = (struct net_record *)(void *)(b->buf + at);
 	*ret = (struct net_frame){
 		.hdr = &r->hdr,
 		.data = (uint8_t *)(r + 1),
 		.len = r->len,
 	};
+	return true;
+}
+
+bool
+net_batch_peek(const struct net_batch *b, struct net_frame *ret)
+{
+	return net_batch_at(b, b->next, ret);
+}
+
+bool
+net_batch_last(const struct net_batch *b, struct net_frame *ret)
+{
+	return net_batch_at(b, b->last, ret);
+}
+
+bool
+net_batch_extend(struct net_batch *b, const uint8_t *more, size_t len)
+{
+	struct net_record *r = (struct net_record *)(void *)(b->buf + b->last);
+	size_t all = r->len + len;
+
+	if (NET_RECORD_BYTES(all) > b->cap - b->last)
+		return false;
+	memcpy((uint8_t *)(r + 1) + r->len, more, len);
+	r->len = (uint32_t)all;
+	b->len = b->last + NET_RECORD_BYTES(all);
 	return true;
 }
 

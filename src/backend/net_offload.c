@@ -14,41 +14,11 @@
 #include <netinet/ip6.h>
 #include <netinet/tcp.h>
 
-#define ETH_TYPE_OFF   12
-#define ETH_TYPE_IPV4  0x0800
-#define ETH_TYPE_IPV6  0x86dd
-#define ETH_TYPE_VLAN  0x8100
-#define ETH_VLAN_BYTES 4
+#include "net_wire.h"
 
-#define TCP_FLAGS_OFF  13
+#define ETH_VLAN_BYTES 4
 #define TCP_CWR	       0x80
 #define TCP_PSH_FIN    (TH_PUSH | TH_FIN)
-
-static uint16_t
-get_be16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void
-put_be16(uint8_t *p, uint16_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static uint32_t
-get_be32(const uint8_t *p)
-{
-	return (uint32_t)get_be16(p) << 16 | get_be16(p + 2);
-}
-
-static void
-put_be32(uint8_t *p, uint32_t v)
-{
-	put_be16(p, (uint16_t)(v >> 16));
-	put_be16(p + 2, (uint16_t)v);
-}
 
 /* --- headers -------------------------------------------------------------- */
 
@@ -213,30 +183,40 @@ tcp_frame_parse(const struct net_hdr *h, const uint8_t *frame, size_t len,
 	       len - t->ip <= 65535;
 }
 
+void
+net_tcp_lengths(uint8_t *frame, size_t len, size_t ip_off, size_t tcp_off)
+{
+	uint8_t *ip = frame + ip_off, *tcp = frame + tcp_off;
+	bool v6 = ip[0] >> 4 == 6;
+	uint8_t pseudo[8] = { 0 };
+	uint64_t sum;
+	uint16_t v;
+
+	put_be32(pseudo, (uint32_t)(len - tcp_off));
+	put_be32(pseudo + 4, IPPROTO_TCP);
+	sum = csum_add(0, pseudo, sizeof(pseudo));
+	if (v6) {
+		put_be16(
+		    ip + 4, (uint16_t)(len - ip_off - sizeof(struct ip6_hdr)));
+		sum = csum_add(sum, ip + 8, 32);
+	} else {
+		put_be16(ip + 2, (uint16_t)(len - ip_off));
+		put_be16(ip + 10, 0);
+		csum_store(ip + 10, csum_add(0, ip, tcp_off - ip_off));
+		sum = csum_add(sum, ip + 12, 8);
+	}
+	v = (uint16_t)~csum_fold(sum);
+	memcpy(tcp + TCP_SUM_OFF, &v, sizeof(v));
+}
+
 /* Lengths and checksums of a whole TCP frame, whatever stood there. */
 static void
 tcp_frame_finish(const struct tcp_frame *t, uint8_t *frame, size_t len)
 {
-	uint8_t *ip = frame + t->ip, *tcp = frame + t->tcp;
-	size_t tcp_len = len - t->tcp;
-	uint8_t pseudo[8] = { 0 };
-	uint64_t sum;
+	uint8_t *tcp = frame + t->tcp;
 
-	put_be32(pseudo, (uint32_t)tcp_len);
-	put_be32(pseudo + 4, IPPROTO_TCP);
-	sum = csum_add(0, pseudo, sizeof(pseudo));
-	if (t->v6) {
-		put_be16(
-		    ip + 4, (uint16_t)(len - t->ip - sizeof(struct ip6_hdr)));
-		sum = csum_add(sum, ip + 8, 32);
-	} else {
-		put_be16(ip + 2, (uint16_t)(len - t->ip));
-		put_be16(ip + 10, 0);
-		csum_store(ip + 10, csum_add(0, ip, t->tcp - t->ip));
-		sum = csum_add(sum, ip + 12, 8);
-	}
-	put_be16(tcp + 16, 0);
-	csum_store(tcp + 16, csum_add(sum, tcp, tcp_len));
+	net_tcp_lengths(frame, len, t->ip, t->tcp);
+	csum_store(tcp + TCP_SUM_OFF, csum_add(0, tcp, len - t->tcp));
 }
 
 bool

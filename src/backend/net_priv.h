@@ -25,11 +25,12 @@ struct net_batch {
 	uint8_t *buf;
 	size_t cap, len; /* bytes */
 	size_t next;	 /* the first frame not taken yet */
+	size_t last;	 /* the newest frame, if there is any */
 };
 
 struct net_frame {
-	const struct net_hdr *hdr;
-	uint8_t *data; /* may be changed in place */
+	struct net_hdr *hdr; /* these may be changed in place */
+	uint8_t *data;
 	size_t len;
 };
 
@@ -48,6 +49,11 @@ void net_batch_commit(struct net_batch *, const struct net_hdr *, size_t len);
 /* The next frame, not yet taken; false: none. */
 bool net_batch_peek(const struct net_batch *, struct net_frame *ret);
 void net_batch_skip(struct net_batch *);
+/* The newest frame; false: none, or it was taken. */
+bool net_batch_last(const struct net_batch *, struct net_frame *ret);
+/* More bytes at its end; false: no room. */
+bool net_batch_extend(
+    struct net_batch *, const uint8_t *more, size_t len) WARN_UNUSED;
 
 /* --- net_offload.c: what cards leave undone ------------------------------- */
 
@@ -64,6 +70,21 @@ bool net_finish(const struct net_hdr *, uint8_t *frame, size_t len) WARN_UNUSED;
  */
 bool net_segment(const struct net_hdr *, const uint8_t *frame, size_t len,
     struct net_batch *to) WARN_UNUSED;
+
+/*
+ * Lengths in the headers of TCP over IP, IP's checksum, and the sum of the
+ * pseudo header where TCP's checksum will be.
+ */
+void net_tcp_lengths(uint8_t *frame, size_t len, size_t ip_off, size_t tcp_off);
+
+/* --- net_gro.c ------------------------------------------------------------ */
+
+/*
+ * A frame with right checksums continues the newest one of the row: it was
+ * added there, so far as `offloads`, the client's, allow.
+ */
+bool net_merge(struct net_batch *, uint32_t offloads, const uint8_t *frame,
+    size_t len) WARN_UNUSED;
 
 /* --- net_hostfwd.c: hostfwd=tcp:127.0.0.1:2222-:22;... -------------------- */
 

@@ -54,8 +54,11 @@ slirp_cb_send(const void *buf, size_t len, void *opaque)
 	/* libslirp made the checksums itself. */
 	static const struct net_hdr hdr = { .flags = NET_HDR_DATA_VALID };
 	struct netdev *nd = opaque;
-	uint8_t *to = net_batch_reserve(&nd->rx, len);
+	uint8_t *to;
 
+	if (net_merge(&nd->rx, nd->rx_offloads_told, buf, len))
+		return (ssize_t)len;
+	to = net_batch_reserve(&nd->rx, len);
 	if (to == NULL) {
 		nd->rx_dropped++; /* as any network may */
 		return (ssize_t)len;

@@ -18,19 +18,12 @@
 
 #include <util/util.h>
 
-#define ETH_BYTES     14u
-#define ETH_TYPE_OFF  12
-#define ETH_TYPE_IPV4 0x0800
-#define ETH_TYPE_IPV6 0x86dd
-#define IP4_BYTES     20u
-#define IP6_BYTES     40u
-#define DNS_PORT      53
+#include "net_wire.h"
 
-static uint16_t
-get_be16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
+#define ETH_BYTES 14u
+#define IP4_BYTES 20u
+#define IP6_BYTES 40u
+#define DNS_PORT  53
 
 /* To the name server: questions, and ICMP, which libslirp answers itself. */
 static bool

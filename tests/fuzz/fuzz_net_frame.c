@@ -31,6 +31,30 @@ fuzz_segment(const struct net_hdr *h, const uint8_t *frame, size_t len)
 	net_batch_fini(&b);
 }
 
+/* The two halves of the input are frames that came one after the other. */
+static void
+fuzz_merge(const uint8_t *frame, size_t len)
+{
+	static const struct net_hdr plain;
+	struct net_batch b;
+	struct net_frame f;
+	size_t half = len / 2;
+	uint8_t *to;
+
+	if (net_batch_init(&b, len + 64) != 0)
+		return;
+	to = net_batch_reserve(&b, half);
+	assert(to != NULL);
+	memcpy(to, frame, half);
+	net_batch_commit(&b, &plain, half);
+	if (net_merge(&b, ~0u, frame + half, len - half)) {
+		assert(net_batch_peek(&b, &f) && f.len < len);
+		assert(net_hdr_ok(f.hdr, f.len, ~0u));
+		fuzz_segment(f.hdr, f.data, f.len);
+	}
+	net_batch_fini(&b);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -47,6 +71,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(frame != NULL);
 	memcpy(frame, data + sizeof(h), len);
 	(void)net_slirp_allows(frame, len);
+	fuzz_merge(frame, len);
 	if (net_hdr_ok(&h, len, ~0u)) {
 		if (h.gso_type != NET_GSO_NONE)
 			fuzz_segment(&h, frame, len);

@@ -75,12 +75,15 @@ def console(m):
     return c
 
 
+class Files(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
 @contextlib.contextmanager
 def web(directory):
     """A web server on this host's 127.0.0.1; the guest finds it at 10.0.2.2."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler,
-                                directory=directory)
-    handler.log_message = lambda *a: None
+    handler = functools.partial(Files, directory=directory)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_address[1]
@@ -121,7 +124,7 @@ def load(ssh):
     for what in ("--cpu 2 --cpu-method all --cpu-ops 60",
                  "--vm 2 --vm-bytes 32m --vm-method all --vm-ops 4000",
                  "--pipe 2 --pipe-ops 20000 --futex 2 --futex-ops 4000",
-                 "--fork 2 --fork-ops 300 --sem 2 --sem-ops 20000",
+                 "--fork 2 --fork-ops 300 --switch 2 --switch-ops 5000",
                  "--fp 2 --fp-ops 40 --matrix 2 --matrix-ops 200"):
         out = ssh.run(f"stress-ng --verify --timeout 60 {what} 2>&1", 150)
         need("successful run completed" in out and "fail:" not in out, out)

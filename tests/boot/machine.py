@@ -33,7 +33,8 @@ class Machine:
         return self
 
     def network(self):
-        """User-mode network; host port `port` of 127.0.0.1 is the guest's 22."""
+        """User-mode network; host port `port` of 127.0.0.1 is the guest's 22, and
+        the guest may reach the host (open)."""
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]

@@ -232,6 +232,43 @@ test_long_ist(void **state)
 	assert_int_equal(c->gpr[R_RSP], T_STACK);
 }
 
+/*
+ * RAM at the start of the upper half, whose low 32 bits alone are T_HOLE and
+ * lead nowhere; stacks of the TSS there.
+ */
+#define HIGH (0xffff800000000000u + T_HOLE)
+
+static void
+fix_high_stacks(struct soft_cpu *c)
+{
+	fix_compat(c, 3);
+	poke(c, T_PML4 + 0x100 * 8, 8, (T_PML4 + 0x3000) | 7);
+	poke(c, T_PML4 + 0x3000, 8, (T_PML4 + 0x4000) | 7);
+	poke(c, T_PML4 + 0x4000 + (T_HOLE >> 21) * 8, 8, 0x87);
+	poke(c, T_TSS + 4, 8, HIGH + T_STACK0);
+	poke(c, T_TSS + 0x24, 8, HIGH + T_IST1);
+	tlb_flush_all(c);
+}
+
+/* From 32-bit code to a stack above 4 GiB that is in no TLB. */
+static void
+test_compat_high_stack(void **state)
+{
+	struct soft_cpu *c = cpu_of(state);
+
+	fix_high_stacks(c);
+	raise_at(c, EXC_UD, NO_ERR);
+	assert_int_equal(c->rip, T_HANDLER + EXC_UD * 16);
+	assert_int_equal(c->gpr[R_RSP], HIGH + T_STACK0 - 40);
+	assert_int_equal(peek(c, T_STACK0 - 32, 8), S_CODE3);
+	fix_high_stacks(c);
+	set_idt(c, 2, S_CODE64, 0x7000, SYS_INT, 0, 1);
+	cpu_deliver_interrupt(c, 2, true);
+	assert_int_equal(c->rip, 0x7000);
+	assert_int_equal(c->gpr[R_RSP], HIGH + T_IST1 - 40);
+	assert_int_equal(peek(c, T_IST1 - 32, 8), S_CODE3);
+}
+
 /* --- delivery: faults on the way --------------------------------------- */
 
 struct gate_case {
@@ -1406,6 +1443,7 @@ main(void)
 		T(test_long_frame),
 		T(test_long_same_level_aligns),
 		T(test_long_ist),
+		T(test_compat_high_stack),
 		T(test_gate_faults),
 		T(test_int_n_privilege),
 		T(test_int_v86_iopl),

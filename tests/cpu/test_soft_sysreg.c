@@ -251,6 +251,18 @@ test_exec_breakpoints(void **state)
 	cpu_deliver_exception(c);
 	/* An instruction breakpoint is the fault that does not push RF. */
 	assert_int_equal(peek(c, c->gpr[R_RSP] + 16, 8), FL_ONE);
+	/* RF holds it off until a repeated instruction has ended (17.3.1.1). */
+	c->rip = T_CODE;
+	c->gpr[R_RSI] = c->gpr[R_RDI] = T_DATA;
+	c->gpr[R_RCX] = 2;
+	assert_true(EXEC(c, "\xf3\xa4")); /* rep movsb, one iteration */
+	assert_int_equal(c->rip, T_CODE);
+	assert_int_equal(c->gpr[R_RCX], 1);
+	assert_true(c->rflags & FL_RF);
+	assert_false(cpu_exec_breakpoint(c));
+	assert_true(EXEC(c, "\xf3\xa4"));
+	assert_int_equal(c->rip, T_CODE + 2);
+	assert_false(c->rflags & FL_RF);
 	/* Data breakpoints send accesses to the slow path. */
 	fix_long(c, 0);
 	c->dr7 = 0x400 | 1 | 3 << 16;

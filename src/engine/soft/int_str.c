@@ -13,6 +13,7 @@
 #include <Zydis/Mnemonic.h>
 
 #include "int_macros.h"
+#include "sys.h"
 
 enum { STR_MOVS, STR_CMPS, STR_STOS, STR_LODS, STR_SCAS };
 
@@ -361,8 +362,10 @@ HANDLER(op_string)
 		if (unlikely(n > 0) &&
 		    unlikely(
 			__atomic_load_n(c->events, __ATOMIC_RELAXED) != 0 ||
-			c->smc_hit || (c->mode & MODE_ONE)))
+			c->smc_hit || (c->mode & MODE_ONE))) {
+			cpu_rep_interrupted(c);
 			return; /* restart here */
+		}
 	}
 	NEXT_AFTER_STORE(c, i, rip);
 }

@@ -390,16 +390,21 @@ stack_push_frame(struct soft_cpu *c, struct stack *st, const uint64_t *vals,
 	uint64_t len = (uint64_t)n * w, sp = st->sp & st->mask;
 	uint64_t low = (sp - len) & st->mask;
 	unsigned int cpl = c->cpl;
+	uint32_t mode = c->mode;
 	bool ok;
 
 	c->acc_seg = SEG_SS;
 	cpu_set_view(c, st->cpl);
+	/* A 64-bit gate's stack, whatever code it was called from. */
+	if (st->flat)
+		c->mode |= MODE_64;
 	if (sp != 0 && sp < len)
 		ok = push_wrapping(c, st, vals, n, w);
 	else if (!stack_range_ok(st, low, len))
 		ok = cpu_raise_err(c, EXC_SS, st->err);
 	else
 		ok = push_range(c, stack_la(st, low), vals, n, w);
+	c->mode = mode;
 	cpu_set_view(c, cpl);
 	if (ok)
 		st->sp = low;

@@ -97,6 +97,7 @@ enum vm_cap_type {
 	VM_CAP_UNRESTRICTED_GUEST,
 	VM_CAP_ENABLE_INVPCID,
 	VM_CAP_BPT_EXIT,
+	VM_CAP_MASK_HWINTR, /* interrupts and NMIs wait: single steps */
 	VM_CAP_MAX
 };
 
@@ -182,6 +183,10 @@ struct vm_exit {
 		struct {
 			int inst_length;
 		} bpt;
+		struct {
+			uint64_t gla; /* where a debugger's point was met */
+			bool exec, write;
+		} db;
 	} u;
 };
 

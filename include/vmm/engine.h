@@ -17,6 +17,8 @@
 #include <util/util.h>
 #include <vmmapi.h>
 
+struct vm_debug_point;
+
 /*
  * All members are mandatory.  vcpu_* calls other than vcpu_kick come from the
  * vCPU's thread, or from any thread while it does not run.  Return 0 or -errno.
@@ -58,6 +60,11 @@ struct vm_engine_ops {
 	/* vm_restart_instruction(): undo the advance past the last exit. */
 	int (*restart_insn)(struct vcpu *);
 	int (*gla2gpa)(struct vcpu *, uint64_t gla, uint64_t *ret_gpa);
+	/* vmm/debug.h: a debugger's breakpoints; FPU and vector registers. */
+	int (*set_debug)(
+	    struct vcpu *, const struct vm_debug_point *, unsigned int n);
+	int (*get_xsave)(struct vcpu *, uint8_t *buf);
+	int (*set_xsave)(struct vcpu *, const uint8_t *buf);
 };
 
 /* All engines in order of preference; src/engine/table.c. */

@@ -6,16 +6,17 @@
 #include "char_priv.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <backend/sock.h>
 
 #define CHAR_TCP_DEFAULT_ADDR "127.0.0.1"
 
 struct char_tcp_name {
 	char host[256];
-	char port[6];
+	uint16_t port;
 };
 
 /* "port", "addr:port" or "[v6addr]:port". */
@@ -44,49 +45,8 @@ char_tcp_parse(const char *arg, struct char_tcp_name *name)
 		return -EINVAL;
 	memcpy(name->host, host, host_len);
 	name->host[host_len] = '\0';
-	snprintf(name->port, sizeof(name->port), "%u", (unsigned int)port);
+	name->port = (uint16_t)port;
 	return 0;
-}
-
-static int
-char_tcp_listen(const struct addrinfo *ai)
-{
-	int fd = socket(ai->ai_family,
-	    ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
-	int one = 1;
-	int error;
-
-	if (fd == -1)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, 4) == 0)
-		return fd;
-	error = -errno;
-	close(fd);
-	return error;
-}
-
-static int
-char_tcp_resolve(const struct char_tcp_name *name, char *err, size_t err_len)
-{
-	const struct addrinfo hints = { .ai_family = AF_UNSPEC,
-		.ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_PASSIVE };
-	struct addrinfo *list;
-	int error, fd;
-
-	error = getaddrinfo(name->host, name->port, &hints, &list);
-	if (error != 0) {
-		snprintf(err, err_len, "tcp: address '%s': %s", name->host,
-		    gai_strerror(error));
-		return -EINVAL;
-	}
-	fd = char_tcp_listen(list);
-	freeaddrinfo(list);
-	if (fd < 0)
-		snprintf(err, err_len, "tcp: listen on %s port %s: %s",
-		    name->host, name->port, strerror(-fd));
-	return fd;
 }
 
 static int
@@ -102,7 +62,7 @@ char_tcp_open(struct chardev *cd, const char *arg, char *err, size_t err_len)
 		    arg);
 		return -EINVAL;
 	}
-	cd->listen_fd = char_tcp_resolve(&name, err, err_len);
+	cd->listen_fd = sock_listen(name.host, name.port, err, err_len);
 	if (cd->listen_fd < 0)
 		return cd->listen_fd;
 	cd->busy = "Socket already connected\r\n";

@@ -314,6 +314,40 @@ option_arg_lpc(struct conf *c, const char *arg, enum option_action *action,
 	    name);
 }
 
+/* --- -G --------------------------------------------------------------- */
+
+int
+option_arg_gdb(struct conf *c, const char *arg, enum option_action *action,
+    char *err, size_t err_len)
+{
+	bool wait = *arg == 'w';
+	const char *rest = wait ? arg + 1 : arg;
+	const char *colon = strrchr(rest, ':');
+	const char *port = colon != NULL ? colon + 1 : rest;
+	char addr[256];
+	size_t len = colon != NULL ? (size_t)(colon - rest) : 0;
+	uint64_t number;
+	int error = 0;
+
+	if (parse_u64(port, 1, 65535, &number) != 0 || len >= sizeof(addr) ||
+	    (colon != NULL && len == 0))
+		return option_arg_fail(err, err_len,
+		    "right is [w][ADDR:]PORT with PORT 1 to 65535");
+	/* An IPv6 address comes in brackets. */
+	if (len >= 2 && rest[0] == '[' && rest[len - 1] == ']') {
+		rest++;
+		len -= 2;
+	}
+	snprintf(addr, sizeof(addr), "%.*s", (int)len, rest);
+	if (len > 0)
+		error = conf_set(c, "gdb.address", addr, err, err_len);
+	if (error == 0)
+		error = conf_set(c, "gdb.port", port, err, err_len);
+	if (error == 0 && wait)
+		error = conf_set(c, "gdb.wait", "true", err, err_len);
+	return error;
+}
+
 /* --- -k and -o --------------------------------------------------------- */
 
 int

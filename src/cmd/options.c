@@ -87,6 +87,10 @@ const struct option_def option_table[] = {
 	  "unknown MSRs read zero and raise no fault",
 	  .key = "x86.strictmsr", .value = "false" },
 
+	{ 'G', "gdb", "[w][ADDR:]PORT", OPTION_GROUP_GUEST,
+	  "debugger stub; w: the guest waits for gdb",
+	  .parse = option_arg_gdb },
+
 	{ 'k', "config", "FILE", OPTION_GROUP_CONFIG,
 	  "read key=value lines from FILE", .parse = option_arg_file,
 	  .names_itself = true },
@@ -112,8 +116,6 @@ const struct option_def option_table[] = {
 	{ 'M', NULL, NULL, OPTION_GROUP_COMPAT,
 	  "accepted: the machine always ends with the program",
 	  .key = "monitor", .value = "true" },
-	{ 'G', NULL, "[w][ADDR:]PORT", OPTION_GROUP_COMPAT,
-	  "debugger stub", .later = true },
 	{ 'f', NULL, "ITEM", OPTION_GROUP_COMPAT,
 	  "firmware configuration item", .later = true },
 	{ 'K', NULL, "LAYOUT", OPTION_GROUP_COMPAT,

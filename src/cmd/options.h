@@ -68,6 +68,7 @@ option_arg_fn option_arg_cpus; /* -c */
 option_arg_fn option_arg_pin;  /* -p */
 option_arg_fn option_arg_slot; /* -s */
 option_arg_fn option_arg_lpc;  /* -l */
+option_arg_fn option_arg_gdb;  /* -G */
 option_arg_fn option_arg_file; /* -k */
 option_arg_fn option_arg_pair; /* -o */
 

@@ -17,6 +17,7 @@ struct acpi_pm;
 struct chardev;
 struct conf;
 struct evtimer;
+struct gdb;
 struct irqchip;
 struct pci_bus;
 struct vm_engine_ops;
@@ -37,6 +38,8 @@ int machine_fail_user(struct machine_err *, const char *key, const char *fmt,
 /* "what: errno's text"; returns `error` (-errno). */
 int machine_fail_host(struct machine_err *, int error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+#define MACHINE_STATUS_ERROR 4 /* docs/bhyve.md 4.1 */
 
 /* --- check.c ----------------------------------------------------------- */
 
@@ -71,6 +74,7 @@ struct machine {
 	bool has_lpc;
 	uint8_t lpc_slot, lpc_func;
 	bool com[MACHINE_NCOM];
+	struct gdb *gdb; /* NULL: no debugger stub */
 
 	/* The terminal, console.c; the event thread's. */
 	struct chardev *stdio; /* belongs to its UART; NULL: none */

@@ -19,6 +19,7 @@
 #include <backend/char.h>
 #include <chip/chips.h>
 #include <conf/conf.h>
+#include <ctl/gdb.h>
 #include <util/log.h>
 #include <vmm/engine.h>
 #include <vmm/mem.h>
@@ -466,6 +467,28 @@ pc_devices(struct machine *m, struct machine_err *e)
 	return error;
 }
 
+/* --- debugger ---------------------------------------------------------- */
+
+static int
+pc_gdb(struct machine *m, struct machine_err *e)
+{
+	const char *addr = conf_get(m->conf, "gdb.address");
+	unsigned int port = (unsigned int)conf_get_u64(m->conf, "gdb.port", 0);
+	bool wait = conf_get_bool(m->conf, "gdb.wait");
+	char why[400] = "";
+	int error;
+
+	if (port == 0)
+		return 0;
+	error = gdb_create(
+	    m->ctx, addr, (uint16_t)port, wait, &m->gdb, why, sizeof(why));
+	if (error != 0)
+		return pc_fail(e, error, "gdb.port", why);
+	log_info("gdb: listening on %s:%u%s; in gdb: target remote %s:%u", addr,
+	    port, wait ? ", the guest waits" : "", addr, port);
+	return 0;
+}
+
 /* --- all of it --------------------------------------------------------- */
 
 static int
@@ -499,6 +522,8 @@ pc_build(struct machine *m, struct machine_err *e)
 		error = pc_devices(m, e);
 	if (error == 0)
 		error = machine_load(m, e);
+	if (error == 0)
+		error = pc_gdb(m, e);
 	return error;
 }
 
@@ -533,6 +558,7 @@ machine_destroy(struct machine *m)
 	if (m == NULL)
 		return;
 	machine_console_fini(m);
+	gdb_destroy(m->gdb, MACHINE_STATUS_ERROR);
 	if (m->ctx != NULL)
 		vm_close(m->ctx);
 	lock_fini(&m->status_lock);

@@ -13,9 +13,8 @@
 #include <stdio.h>
 
 #include <conf/conf.h>
+#include <ctl/gdb.h>
 #include <util/log.h>
-
-#define STATUS_ERROR 4
 
 /* As power-on leaves it, with tables and kernel in place.  False: logged. */
 static bool
@@ -48,11 +47,11 @@ run_until_end(struct machine *m)
 
 	for (;;) {
 		if (vm_run_all(m->ctx, &m->opts, &how) != 0)
-			return STATUS_ERROR;
+			return MACHINE_STATUS_ERROR;
 		if (how != VM_SUSPEND_RESET || !restart)
 			return vm_exit_status(how);
 		if (!run_restart(m))
-			return STATUS_ERROR;
+			return MACHINE_STATUS_ERROR;
 	}
 }
 
@@ -63,6 +62,8 @@ machine_run(struct machine *m)
 
 	machine_console_start(m);
 	status = run_until_end(m);
+	gdb_destroy(m->gdb, status);
+	m->gdb = NULL;
 	machine_console_fini(m);
 	if (conf_get_bool(m->conf, "stats"))
 		vm_print_stats(m->ctx, stderr);

@@ -17,6 +17,7 @@ static const char *const cap_name_table[VM_CAP_MAX] = {
 	[VM_CAP_UNRESTRICTED_GUEST] = "unrestricted_guest",
 	[VM_CAP_ENABLE_INVPCID] = "enable_invpcid",
 	[VM_CAP_BPT_EXIT] = "bpt_exit",
+	[VM_CAP_MASK_HWINTR] = "mask_hwintr",
 };
 
 static int

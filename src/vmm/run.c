@@ -217,13 +217,6 @@ exit_pause(struct vmctx *ctx, struct vcpu *vcpu, struct vm_exit *x)
 }
 
 static enum vmexit_verdict
-exit_mtrap(struct vmctx *ctx, struct vcpu *vcpu, struct vm_exit *x)
-{
-	vcpu_stat_add(vcpu->stats, VMSTAT_VMEXIT_MTRAP, 1);
-	return VMEXIT_CONTINUE;
-}
-
-static enum vmexit_verdict
 exit_inst_emul(struct vmctx *ctx, struct vcpu *vcpu, struct vm_exit *x)
 {
 	log_error("vcpu %d: Unhandled memory %s at 0x%lx, %u bytes, rip 0x%lx",
@@ -260,12 +253,15 @@ static const vmexit_handler vmexit_table[VM_EXITCODE_MAX] = {
 	[VM_EXITCODE_RDMSR] = exit_rdmsr,
 	[VM_EXITCODE_WRMSR] = exit_wrmsr,
 	[VM_EXITCODE_HLT] = exit_hlt,
-	[VM_EXITCODE_MTRAP] = exit_mtrap,
+	[VM_EXITCODE_MTRAP] = exit_debug,
 	[VM_EXITCODE_PAUSE] = exit_pause,
 	[VM_EXITCODE_INST_EMUL] = exit_inst_emul,
 	[VM_EXITCODE_SPINUP_AP] = run_start_ap,
 	[VM_EXITCODE_SPINDOWN_CPU] = exit_spindown,
 	[VM_EXITCODE_SUSPENDED] = exit_suspended,
+	[VM_EXITCODE_DEBUG] = exit_debug,
+	[VM_EXITCODE_BPT] = exit_debug,
+	[VM_EXITCODE_DB] = exit_debug,
 };
 
 static enum vmexit_verdict
@@ -289,6 +285,7 @@ vcpu_step(struct vmctx *ctx, struct vcpu *vcpu)
 {
 	struct vm_exit x;
 
+	vcpu_park(vcpu);
 	if (vm_run(vcpu, &x) != 0) {
 		log_error("vcpu %d: vm_run: %s", vcpu->id, strerror(errno));
 		vm_abort(ctx);
@@ -331,6 +328,7 @@ vcpu_thread(void *arg)
 		vcpu->intr->init(vcpu->intr_apic);
 	while (vcpu_step(ctx, vcpu))
 		continue;
+	vm_hold_thread_ends(vcpu);
 	__atomic_fetch_sub(&ctx->run_threads, 1, __ATOMIC_SEQ_CST);
 	evloop_wake(ctx->events);
 	return NULL;
@@ -390,9 +388,12 @@ vcpu_start(struct vcpu *vcpu)
 	}
 	(void)vm_activate_cpu(vcpu); /* EBUSY: whoever made us did */
 	__atomic_fetch_add(&ctx->run_threads, 1, __ATOMIC_SEQ_CST);
+	vm_hold_thread_begins(vcpu);
 	err = thread_create(vcpu, host_cpu);
-	if (err != 0)
+	if (err != 0) {
+		vm_hold_thread_ends(vcpu);
 		__atomic_fetch_sub(&ctx->run_threads, 1, __ATOMIC_SEQ_CST);
+	}
 	lock_release(&ctx->lock);
 	if (err != 0 && host_cpu >= 0)
 		log_error("vcpu %d: cannot start on host cpu %d: %s", vcpu->id,

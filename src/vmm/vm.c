@@ -42,6 +42,7 @@ vm_alloc(const char *name, const struct vm_engine_ops *engine)
 	lock_init(&ctx->lock);
 	lock_init(&ctx->halt_lock);
 	lock_init(&ctx->irq.lock);
+	vm_hold_init(&ctx->hold);
 	bus_init(ctx);
 	return ctx;
 }
@@ -51,6 +52,7 @@ vm_free(struct vmctx *ctx)
 {
 	evloop_destroy(ctx->events);
 	bus_fini(ctx);
+	vm_hold_fini(&ctx->hold);
 	lock_fini(&ctx->irq.lock);
 	lock_fini(&ctx->halt_lock);
 	lock_fini(&ctx->lock);
@@ -249,6 +251,7 @@ vm_end(struct vmctx *ctx, enum vm_suspend_how how)
 		if (vcpu != NULL)
 			vcpu_post(vcpu, VCPU_EV_STOP);
 	}
+	vm_hold_wake(&ctx->hold);
 	evloop_wake(ctx->events);
 	return 0;
 }

@@ -136,6 +136,29 @@ void vm_halt_check(struct vmctx *);
 /* Fills a SPINUP_AP exit from the oldest request of `set`; false: none. */
 bool vm_spinup_take(struct cpuset *set, struct vmctx *, struct vm_exit *);
 
+/* --- holding (debug.c) --------------------------------------------------- */
+
+struct vm_hold {
+	struct lock lock;
+	pthread_cond_t changed; /* parked, threads, held */
+	struct cpuset held;	/* must not run */
+	struct cpuset parked;	/* stand; GUARDED_BY(lock) to change */
+	struct cpuset threads;	/* have a thread in vm_run_all() */
+	bool all;		/* atomic: vm_hold_all() */
+	bool clock_stopped;	/* the holder's */
+	bool (*debugger)(struct vcpu *, const struct vm_exit *, void *arg);
+	void *debugger_arg;
+};
+void vm_hold_init(struct vm_hold *);
+void vm_hold_fini(struct vm_hold *);
+/* The machine ended: nobody is held any more. */
+void vm_hold_wake(struct vm_hold *);
+/* In the vCPU's thread, before it enters the guest: stands while held. */
+void vcpu_park(struct vcpu *);
+void vm_hold_thread_begins(struct vcpu *);
+void vm_hold_thread_ends(struct vcpu *);
+enum vmexit_verdict exit_debug(struct vmctx *, struct vcpu *, struct vm_exit *);
+
 /* --- events -------------------------------------------------------------- */
 
 struct evloop;
@@ -197,6 +220,7 @@ struct vmctx {
 	struct vm_run_opts opts;
 	uint32_t run_active;  /* atomic: the event thread takes spin-ups */
 	uint32_t run_threads; /* atomic: vCPU threads not yet ended */
+	struct vm_hold hold;
 
 	/* vm_openf() */
 	struct vmctx *next_open;

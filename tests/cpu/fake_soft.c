@@ -12,8 +12,14 @@
 #include "fpu.h"
 #include "mmu.h"
 #include "smc.h"
+#include "sys.h"
 
 _Thread_local struct fake_bus fake_bus;
+
+void
+cpu_update_mode(struct soft_cpu *c)
+{
+}
 
 bool
 cpu_raise(struct soft_cpu *c, unsigned int vector)

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include <vmm/debug.h>
+
 static int
 fake_probe(char *why, size_t why_len)
 {
@@ -98,6 +100,26 @@ fake_gla2gpa(struct vcpu *vcpu, uint64_t gla, uint64_t *ret_gpa)
 	return -ENOTSUP;
 }
 
+static int
+fake_set_debug(
+    struct vcpu *vcpu, const struct vm_debug_point *points, unsigned int n)
+{
+	return 0;
+}
+
+static int
+fake_get_xsave(struct vcpu *vcpu, uint8_t *buf)
+{
+	memset(buf, 0, VM_XSAVE_BYTES);
+	return 0;
+}
+
+static int
+fake_set_xsave(struct vcpu *vcpu, const uint8_t *buf)
+{
+	return 0;
+}
+
 const struct vm_engine_ops fake_engine_ops = {
 	.name = "fake",
 	.summary = "runs nothing",
@@ -120,4 +142,7 @@ const struct vm_engine_ops fake_engine_ops = {
 	.inject = fake_inject,
 	.restart_insn = fake_vcpu_ok,
 	.gla2gpa = fake_gla2gpa,
+	.set_debug = fake_set_debug,
+	.get_xsave = fake_get_xsave,
+	.set_xsave = fake_set_xsave,
 };

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <vmm/debug.h>
+
 #include <util/util.h>
 
 /* --- an engine that runs nothing -------------------------------------- */
@@ -99,6 +101,26 @@ fake_gla2gpa(struct vcpu *vcpu, uint64_t gla, uint64_t *ret_gpa)
 	return -ENOTSUP;
 }
 
+static int
+fake_set_debug(
+    struct vcpu *vcpu, const struct vm_debug_point *points, unsigned int n)
+{
+	return 0;
+}
+
+static int
+fake_get_xsave(struct vcpu *vcpu, uint8_t *buf)
+{
+	memset(buf, 0, VM_XSAVE_BYTES);
+	return 0;
+}
+
+static int
+fake_set_xsave(struct vcpu *vcpu, const uint8_t *buf)
+{
+	return 0;
+}
+
 const struct vm_engine_ops fake_engine = {
 	.name = "fake",
 	.summary = "runs nothing",
@@ -121,6 +143,9 @@ const struct vm_engine_ops fake_engine = {
 	.inject = fake_inject,
 	.restart_insn = fake_vcpu_op,
 	.gla2gpa = fake_gla2gpa,
+	.set_debug = fake_set_debug,
+	.get_xsave = fake_get_xsave,
+	.set_xsave = fake_set_xsave,
 };
 
 /* --- machines --------------------------------------------------------- */

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <vmm/debug.h>
+
 unsigned int fake_vms_alive;
 
 struct fake_vm *
@@ -197,6 +199,26 @@ fake_gla2gpa(struct vcpu *vcpu, uint64_t gla, uint64_t *ret_gpa)
 	return 0;
 }
 
+static int
+fake_set_debug(
+    struct vcpu *vcpu, const struct vm_debug_point *points, unsigned int n)
+{
+	return 0;
+}
+
+static int
+fake_get_xsave(struct vcpu *vcpu, uint8_t *buf)
+{
+	memset(buf, 0, VM_XSAVE_BYTES);
+	return 0;
+}
+
+static int
+fake_set_xsave(struct vcpu *vcpu, const uint8_t *buf)
+{
+	return 0;
+}
+
 #define FAKE_OPS(name_, create)                                                \
 	.name = name_, .summary = "for tests", .probe = fake_probe,            \
 	.vm_create = create, .vm_destroy = fake_destroy,                       \
@@ -207,7 +229,9 @@ fake_gla2gpa(struct vcpu *vcpu, uint64_t gla, uint64_t *ret_gpa)
 	.set_reg = fake_set_reg, .get_desc = fake_get_desc,                    \
 	.set_desc = fake_set_desc, .get_cap = fake_get_cap,                    \
 	.set_cap = fake_set_cap, .inject = fake_inject,                        \
-	.restart_insn = fake_restart_insn, .gla2gpa = fake_gla2gpa
+	.restart_insn = fake_restart_insn, .gla2gpa = fake_gla2gpa,            \
+	.set_debug = fake_set_debug, .get_xsave = fake_get_xsave,              \
+	.set_xsave = fake_set_xsave
 
 const struct vm_engine_ops fake_engine = { FAKE_OPS("fake", fake_create) };
 const struct vm_engine_ops fake_engine_broken = { FAKE_OPS(

@@ -98,7 +98,7 @@ bad_values(void **state)
 	    "01234567-89ab-cdef-0123-456789abcdef, not \"x\"");
 	set_bad(c, "boot.cmdline", "a\nb",
 	    "boot.cmdline: no line breaks or control characters in a value");
-	set_bad(c, "gdb.port", "1", "gdb.port is not built in yet");
+	set_bad(c, "bootrom", "x", "bootrom is not built in yet");
 	/* A bad value leaves the good one. */
 	set_ok(c, "cpus", "2");
 	set_bad(

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include <util/util.h>
+#include <vmm/debug.h>
 #include <vmm/mem.h>
 #include <vmm/vcpu.h>
 #include <vmmapi.h>
@@ -372,7 +373,11 @@ struct soft_cpu {
 	struct vm_exit exit;
 	uint64_t exit_next_rip; /* where vm_run() goes on after exit */
 	bool cap[VM_CAP_MAX];
-	struct block_cache *bc; /* block.c */
+	/* A debugger's points (debug.c); nexec and ndata of them by kind. */
+	struct vm_debug_point dbg[VM_DEBUG_POINTS_MAX];
+	unsigned int ndbg, dbg_nexec, dbg_ndata;
+	const struct vm_debug_point *dbg_hit; /* met by this instruction */
+	struct block_cache *bc;		      /* block.c */
 
 	struct itlb itlb;
 	_Alignas(64) struct tlb_view view[VIEW_ALL];

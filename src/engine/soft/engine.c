@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <vmm/debug.h>
 #include <vmm/engine.h>
 
 #include "block.h"
@@ -211,6 +212,7 @@ soft_get_cap(struct vcpu *vcpu, enum vm_cap_type cap, int *ret_val)
 	case VM_CAP_MTRAP_EXIT:
 	case VM_CAP_PAUSE_EXIT:
 	case VM_CAP_BPT_EXIT:
+	case VM_CAP_MASK_HWINTR:
 		*ret_val = soft(vcpu)->cap[cap];
 		return 0;
 	case VM_CAP_UNRESTRICTED_GUEST:
@@ -230,6 +232,7 @@ soft_set_cap(struct vcpu *vcpu, enum vm_cap_type cap, int val)
 	case VM_CAP_MTRAP_EXIT:
 	case VM_CAP_PAUSE_EXIT:
 	case VM_CAP_BPT_EXIT:
+	case VM_CAP_MASK_HWINTR:
 		soft(vcpu)->cap[cap] = val != 0;
 		cpu_update_mode(soft(vcpu));
 		return 0;
@@ -274,6 +277,46 @@ soft_gla2gpa(struct vcpu *vcpu, uint64_t gla, uint64_t *ret_gpa)
 	return mmu_translate_debug(soft(vcpu), gla, ret_gpa) ? 0 : -EFAULT;
 }
 
+static int
+soft_set_debug(
+    struct vcpu *vcpu, const struct vm_debug_point *points, unsigned int n)
+{
+	return cpu_set_debug(soft(vcpu), points, n);
+}
+
+/* Offsets in an XSAVE area, SDM 1 13.4. */
+#define XSAVE_MXCSR  24u
+#define XSAVE_HEADER 512u
+#define XSAVE_YMM    576u
+#define MXCSR_MASK   0xffffu
+
+static_assert(XSAVE_AREA_MAX >= VM_XSAVE_BYTES, "all of it is there");
+
+/* The vCPU does not run, so its vector state is parked. */
+static int
+soft_get_xsave(struct vcpu *vcpu, uint8_t *buf)
+{
+	memcpy(buf, soft(vcpu)->xsave, VM_XSAVE_BYTES);
+	return 0;
+}
+
+/* All but the header, the x87 pointers and what would fault on loading. */
+static int
+soft_set_xsave(struct vcpu *vcpu, const uint8_t *buf)
+{
+	uint8_t *x = soft(vcpu)->xsave;
+	uint32_t mxcsr = get_le32(buf + XSAVE_MXCSR) & MXCSR_MASK;
+
+	memcpy(x, buf, 8);
+	put_le32(x + XSAVE_MXCSR, mxcsr);
+	memcpy(x + XSAVE_MXCSR + 8, buf + XSAVE_MXCSR + 8,
+	    XSAVE_HEADER - XSAVE_MXCSR - 8);
+	memcpy(x + XSAVE_YMM, buf + XSAVE_YMM, VM_XSAVE_BYTES - XSAVE_YMM);
+	put_le64(x + XSAVE_HEADER,
+	    get_le64(x + XSAVE_HEADER) | fpu_xcr0_supported());
+	return 0;
+}
+
 extern const struct vm_engine_ops soft_engine_ops;
 const struct vm_engine_ops soft_engine_ops = {
 	.name = "soft",
@@ -297,4 +340,7 @@ const struct vm_engine_ops soft_engine_ops = {
 	.inject = soft_inject,
 	.restart_insn = soft_restart_insn,
 	.gla2gpa = soft_gla2gpa,
+	.set_debug = soft_set_debug,
+	.get_xsave = soft_get_xsave,
+	.set_xsave = soft_set_xsave,
 };

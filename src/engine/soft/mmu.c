@@ -16,6 +16,7 @@
 #include "mmu_priv.h"
 #include "smc_priv.h"
 #include "fpu.h"
+#include "sys.h"
 
 #include <vmm/bus.h>
 
@@ -245,6 +246,8 @@ mem_check(struct soft_cpu *c, uint64_t la, unsigned int len, unsigned int acc)
 	if (!mem_align_ok(c, la, len))
 		return cpu_raise_err(c, EXC_AC, 0);
 	c->db_pending |= mem_watched(c, la, len, acc);
+	if (unlikely(c->dbg_ndata != 0))
+		cpu_debug_access(c, la, len, acc);
 	return true;
 }
 
@@ -408,8 +411,10 @@ mem_ptr_allowed(
 	    (len > 16 || (la & mem_align_mask(len)) != 0))
 		return false;
 	hits = mem_watched(c, la, len, acc);
-	if (hits != 0 && acc != ACC_RW)
+	if ((hits != 0 || cpu_debug_watches(c, la, len)) && acc != ACC_RW)
 		return false;
+	if (unlikely(c->dbg_ndata != 0))
+		cpu_debug_access(c, la, len, acc);
 	c->db_pending |= hits;
 	return true;
 }

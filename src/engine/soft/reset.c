@@ -102,7 +102,8 @@ cpu_set_view(struct soft_cpu *c, unsigned int cpl)
 	c->cpl = (uint8_t)cpl;
 	c->real_view = (uint8_t)view;
 	if (unlikely(cpl == 3 && (c->rflags & FL_AC) && (c->cr0 & CR0_AM)) ||
-	    unlikely(cpu_has_data_breakpoints(c)))
+	    unlikely(cpu_has_data_breakpoints(c)) ||
+	    unlikely(c->dbg_ndata != 0))
 		view = VIEW_MISS;
 	c->tlb = &c->view[view];
 }
@@ -156,7 +157,7 @@ cpu_update_mode(struct soft_cpu *c)
 		m |= MODE_AVX;
 	/* Breakpoints are looked at between blocks (run loop). */
 	if ((c->rflags & FL_TF) || c->intr_shadow || (c->dr7 & 0xff) ||
-	    c->cap[VM_CAP_MTRAP_EXIT])
+	    c->cap[VM_CAP_MTRAP_EXIT] || c->ndbg != 0)
 		m |= MODE_ONE;
 	c->mode = m;
 	c->jc_key = (c->jc_key & ~(uint64_t)(JC_KEY_MAPPING - 1)) | m;

@@ -155,7 +155,7 @@ deliver(struct soft_cpu *c)
 		return;
 	}
 	/* Waiting for SIPI, a processor takes neither (SDM 3A 8.4.1). */
-	if (c->intr_shadow || c->wait_sipi)
+	if (c->intr_shadow || c->wait_sipi || c->cap[VM_CAP_MASK_HWINTR])
 		return;
 	if (unlikely(c->nmi_pending) && !c->nmi_blocked) {
 		c->nmi_pending = false;
@@ -232,6 +232,8 @@ after_one(struct soft_cpu *c, uint32_t tf)
 		/* Traps of an instruction that faulted are lost with it. */
 		c->db_pending = 0;
 	}
+	if (unlikely(c->dbg_hit != NULL) && cpu_debug_done(c))
+		return;
 	if (c->cap[VM_CAP_MTRAP_EXIT] && !c->exc.pending &&
 	    c->leave == LEAVE_NONE)
 		exit_with(c, VM_EXITCODE_MTRAP);
@@ -244,6 +246,8 @@ run_one(struct soft_cpu *c)
 	uint32_t tf = c->rflags & FL_TF;
 	struct block *b;
 
+	if (unlikely(c->dbg_nexec != 0) && cpu_debug_exec(c))
+		return;
 	if (cpu_has_exec_breakpoints(c) && cpu_exec_breakpoint(c))
 		return;
 	b = block_find(c);

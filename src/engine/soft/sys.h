@@ -61,6 +61,19 @@ void sys_ret_far(struct soft_cpu *c, const struct insn *i, uint64_t rip);
  * c->rip hit (#DB recorded).  Consumes RFLAGS.RF.
  */
 bool cpu_exec_breakpoint(struct soft_cpu *c);
+
+/*
+ * A debugger's points (debug.c).  cpu_debug_exec(): one is at c->rip, whose
+ * exit is filled.  cpu_debug_access() notes the first that an access meets, for
+ * cpu_debug_done() after the instruction; cpu_debug_watches() only looks.
+ */
+bool cpu_debug_exec(struct soft_cpu *c);
+void cpu_debug_access(
+    struct soft_cpu *c, uint64_t la, unsigned int len, unsigned int acc);
+bool cpu_debug_watches(const struct soft_cpu *c, uint64_t la, unsigned int len);
+bool cpu_debug_done(struct soft_cpu *c);
+int cpu_set_debug(
+    struct soft_cpu *c, const struct vm_debug_point *points, unsigned int n);
 /* An enabled breakpoint n whose R/Wn field is 0 (SDM 3B 17.2.4). */
 static inline bool
 cpu_has_exec_breakpoints(const struct soft_cpu *c)

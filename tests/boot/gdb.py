@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""Debian's gdb against a booting Debian kernel, through the stub of -G.
+
+usage: gdb.py --bhyve PATH --guest DIR
+
+The kernel is stopped before its first instruction, at a hardware and a software
+breakpoint, by single steps, by a watchpoint and by Ctrl-C; memory and registers
+are compared with what the kernel's file and the architecture say.
+"""
+import argparse
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from common import Failure, need
+
+# Linux x86-64, startup_64: where the unpacked kernel begins without KASLR.
+KERNEL = 0x1000000
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Machine:
+    def __init__(self, opts, gdb_arg, append, cpus=2):
+        self.p = subprocess.Popen(
+            [opts.bhyve, "-c", str(cpus), "-m", "512M", "-s", "0,hostbridge",
+             "-s", "31,lpc", "-l", "com1,stdio", "-G", gdb_arg,
+             "--kernel", f"{opts.guest}/vmlinuz",
+             "--initrd", f"{opts.guest}/initrd.img",
+             "--append", "console=ttyS0 quiet nokaslr " + append, "gdbtest"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+
+    def end(self, timeout=240):
+        try:
+            out, _ = self.p.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.p.kill()
+            out, _ = self.p.communicate()
+            raise Failure("the machine did not end:\n" +
+                          out.decode("utf-8", "replace")[-2000:])
+        return self.p.returncode, out.decode("utf-8", "replace")
+
+
+def gdb(port, commands, timeout=240):
+    args = ["gdb", "-batch", "-nx"]
+    for c in ["set pagination off", "set confirm off", "set tcp connect-timeout 30",
+              "set architecture i386:x86-64",
+              f"target remote 127.0.0.1:{port}", *commands]:
+        args += ["-ex", c]
+    p = subprocess.run(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, timeout=timeout)
+    return p.stdout.decode("utf-8", "replace")
+
+
+def wait_port(port, timeout=30):
+    """Until the stub listens; asking would be a client, so look in /proc."""
+    want = f":{port:04X} "
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        with open("/proc/net/tcp") as f:
+            if any(want in line and " 0A " in line for line in f):
+                return
+        time.sleep(0.05)
+    raise Failure(f"nobody listens on port {port}")
+
+
+def has(out, *patterns):
+    pos = 0
+    for p in patterns:
+        m = re.compile(p, re.M).search(out, pos)
+        need(m, f"gdb did not say {p!r}:\n{out}")
+        pos = m.end()
+
+
+def boot_stepwise(opts):
+    port = free_port()
+    m = Machine(opts, f"w127.0.0.1:{port}", "script=demo")
+    wait_port(port)
+    out = gdb(port, [
+        "info threads",
+        f"hbreak *{KERNEL:#x}",
+        "continue",
+        "p/x $rip",
+        "p/x $cr0 & 0x80000001",
+        "p/x $efer & 0x500",
+        "p $mxcsr",
+        "p/x $xmm3.uint128",
+        f"x/2xb {KERNEL:#x}",
+        "set $first = $rip",
+        "stepi",
+        "p $rip > $first && $rip < $first + 16",
+        "set $r12 = 0x123456789abcdef0",
+        "p/x $r12",
+        "set $xmm3.v2_int64[1] = 77",
+        "p $xmm3.v2_int64[1]",
+        # Two instructions on, by an INT3 that the guest could see.
+        "stepi", "set $second = $rip", "stepi", "set $third = $rip",
+        "set $rip = $second",
+        "tbreak *$third",
+        "continue",
+        "p $rip == $third",
+        f"monitor gpa {KERNEL:#x}",
+        "monitor vcpus",
+        # The next push lands below the stack pointer.
+        "set $stack = $rsp",
+        'eval "watch *(long *)%lu", $rsp - 8',
+        "continue",
+        "p $rsp == $stack - 8",
+        "delete",
+        "continue",
+    ])
+    status, console = m.end()
+    has(out, r"1 +Thread 1 \(vCPU 0\)", r"2 +Thread 2 \(vCPU 1 \(not started\)\)",
+        r"hit Breakpoint 1", r"\$1 = 0x1000000$", r"\$2 = 0x80000001$",
+        r"\$3 = 0x500$", r"\$4 = \[ IM DM ZM OM UM PM \]", r"\$5 = 0x0$",
+        r"0x1000000:\s+0x[0-9a-f]{2}\s+0x[0-9a-f]{2}", r"\$6 = 1$",
+        r"\$7 = 0x123456789abcdef0$", r"\$8 = 77$", r"\$9 = 1$",
+        r"0x1000000 is at guest-physical 0x1000000", r"vCPU 0: started",
+        r"Hardware watchpoint", r"\$10 = 1$", r"exited with code 01")
+    need("hello from the guest" in console, console[-2000:])
+    need(status == 1, f"status {status}, expected 1")
+
+
+def interrupt_and_detach(opts):
+    """Stop a running system with two processors, look, let it go on."""
+    port = free_port()
+    m = Machine(opts, f"{port}", "script=check")
+    wait_port(port)
+    time.sleep(4)
+    out = gdb(port, ["info threads", "thread 2", "p $cs & 3", "p/x $cr4 & 0x20",
+                     "info registers fs_base gs_base", "detach"])
+    has(out, r"Thread 1 \(vCPU 0\)", r"Thread 2 \(vCPU 1", r"\$1 = [03]$",
+        r"\$2 = 0x20$", r"gs_base", r"detached")
+    # ^C of a client that lets it run; gdb -batch sends it for us.
+    p = subprocess.Popen(
+        ["gdb", "-batch", "-nx", "-ex", "set architecture i386:x86-64",
+         "-ex", f"target remote 127.0.0.1:{port}", "-ex", "continue",
+         "-ex", "p/x $cr0 & 1", "-ex", "detach"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT)
+    time.sleep(3)
+    p.send_signal(signal.SIGINT)
+    text = p.communicate(timeout=60)[0].decode("utf-8", "replace")
+    has(text, r"SIGINT", r"\$1 = 0x1$", r"detached")
+    status, console = m.end()
+    need("check: done" in console, console[-3000:])
+    need(status == 1, f"status {status}, expected 1")
+    for bad in ("lockup", "stall", "unstable"):
+        need(bad not in console, f"the stop was seen: {bad}\n{console[-3000:]}")
+
+
+def kill(opts):
+    port = free_port()
+    m = Machine(opts, f"w{port}", "", cpus=1)
+    wait_port(port)
+    gdb(port, ["stepi", "kill"])
+    status, _ = m.end(30)
+    need(status == 1, f"status {status} after kill, expected 1")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--bhyve", required=True)
+    p.add_argument("--guest", required=True)
+    opts = p.parse_args()
+    if not os.path.exists(f"{opts.guest}/vmlinuz"):
+        print(f"no guest in {opts.guest}")
+        return 77
+    if shutil.which("gdb") is None:
+        print("no gdb; tools/need.sh check installs it")
+        return 77
+    try:
+        for case in (boot_stepwise, interrupt_and_detach, kill):
+            started = time.monotonic()
+            case(opts)
+            print(f"{case.__name__}: {time.monotonic() - started:.1f} s")
+    except (Failure, subprocess.TimeoutExpired) as e:
+        print("FAILED:", e)
+        return 1
+    return 0
+
+
+sys.exit(main())

@@ -67,9 +67,9 @@ def disk_rows(run):
         _, base = fio(run, rw, bs, depth, "--number_ios=1")
         side, cpu = fio(run, rw, bs, depth,
                         f"--time_based --runtime={SECONDS}")
-        yield name, {"MiB/s": side["bw_bytes"] / 1048576,
-                     "IO/s": side["iops"],
-                     "us CPU/IO": max(cpu - base, 0) / side["total_ios"] * 1e6}
+        rate = ({"MiB/s": side["bw_bytes"] / 1048576} if bs == "1m"
+                else {"IO/s": side["iops"]})
+        yield name, {**rate, "us CPU/IO": max(cpu - base, 0) / side["total_ios"] * 1e6}
 
 
 def net_rows(run):

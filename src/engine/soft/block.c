@@ -11,7 +11,7 @@
 #include "mmu.h"
 #include "smc.h"
 
-#define HASH_BITS  15u
+#define HASH_BITS  17u
 #define HASH_SIZE  (1u << HASH_BITS)
 #define ARENA_SIZE (96u << 20)
 

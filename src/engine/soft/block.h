@@ -44,12 +44,13 @@ struct block {
 	uint8_t flags;
 	uint8_t bytes;	       /* length in guest bytes */
 	struct block *link[2]; /* taken / not taken, same page */
+	/* What a look-up reads ends with mode: one cache line. */
 	uint64_t gpa;
+	struct block *hash_next;
 	uint32_t mode;
 	uint32_t gen2;
 	const uint32_t *gen2_p; /* BLOCK_CROSS */
 	uint64_t gpa2;
-	struct block *hash_next;
 	const uint8_t *raw;  /* the bytes it was decoded from */
 	struct insn insns[]; /* n, and an op_block_end */
 };
@@ -72,7 +73,7 @@ block_in_limit(const struct soft_cpu *c, const struct block *b, uint64_t rip)
  * The jump cache, by linear address.  Holds no block that needs a check
  * (BLOCK_CHECK); `key` is c->jc_key when the entry was made.
  */
-#define JC_BITS 13u
+#define JC_BITS 14u
 #define JC_SIZE (1u << JC_BITS)
 struct jc_entry {
 	uint64_t la;

@@ -13,7 +13,7 @@
 
 #define HASH_BITS  17u
 #define HASH_SIZE  (1u << HASH_BITS)
-#define ARENA_SIZE (96u << 20)
+#define ARENA_SIZE (48u << 20)
 
 struct block_cache {
 	struct jc_entry jc[JC_SIZE];

@@ -4,11 +4,13 @@
  * call.
  *
  * Any vCPU looks a port up without a lock while others register and
- * unregister.  A port's table entry points to a slot; slots are recycled but
- * not freed before the machine is, and each carries a sequence number that is
- * odd while the slot changes, so a reader copies the range out and then knows
- * whether the copy is whole.  The number of slots is that of ranges which ever
- * existed at the same time, whatever the guest does with its BARs.
+ * unregister.  The table has two levels: few of the 256 groups of ports are
+ * ever used, and a group that was made stays.  A port's entry points to a slot;
+ * slots are recycled but not freed before the machine is, and each carries a
+ * sequence number that is odd while the slot changes, so a reader copies the
+ * range out and then knows whether the copy is whole.  The number of slots is
+ * that of ranges which ever existed at the same time, whatever the guest does
+ * with its BARs.
  */
 #include "vm_priv.h"
 
@@ -28,7 +30,6 @@ void
 bus_pio_init(struct bus_pio *pio)
 {
 	lock_init(&pio->lock);
-	pio->port = xcalloc(PIO_NPORTS, sizeof(pio->port[0]));
 }
 
 void
@@ -40,7 +41,8 @@ bus_pio_fini(struct bus_pio *pio)
 		pio->all = slot->next_all;
 		free(slot);
 	}
-	free(pio->port);
+	for (size_t i = 0; i < PIO_NGROUPS; i++)
+		free(pio->group[i]);
 	lock_fini(&pio->lock);
 }
 
@@ -94,19 +96,49 @@ slot_get_locked(struct bus_pio *pio)
 	return slot;
 }
 
+/* The port's entry, or NULL: nobody ever had one near it. */
+static struct pio_slot **
+pio_entry(const struct bus_pio *pio, uint32_t port)
+{
+	struct pio_slot **group = __atomic_load_n(
+	    &pio->group[port / PIO_GROUP_PORTS], __ATOMIC_ACQUIRE);
+
+	return group != NULL ? &group[port % PIO_GROUP_PORTS] : NULL;
+}
+
+static void
+pio_set_locked(struct bus_pio *pio, uint32_t port, struct pio_slot *slot)
+{
+	struct pio_slot ***at = &pio->group[port / PIO_GROUP_PORTS];
+
+	/* Zeros first, for those who look up: pairs with pio_entry(). */
+	if (*at == NULL)
+		__atomic_store_n(at, xcalloc(PIO_GROUP_PORTS, sizeof(**at)),
+		    __ATOMIC_RELEASE);
+	__atomic_store_n(
+	    &(*at)[port % PIO_GROUP_PORTS], slot, __ATOMIC_RELEASE);
+}
+
+static struct pio_slot *
+pio_slot(const struct bus_pio *pio, uint32_t port)
+{
+	struct pio_slot **entry = pio_entry(pio, port);
+
+	return entry != NULL ? __atomic_load_n(entry, __ATOMIC_ACQUIRE) : NULL;
+}
+
 static int
 pio_insert_locked(struct bus_pio *pio, const struct pio_range *r)
 {
 	struct pio_slot *slot;
 
 	for (uint32_t i = 0; i < r->len; i++)
-		if (pio->port[r->port + i] != NULL)
+		if (pio_slot(pio, r->port + i) != NULL)
 			return -EEXIST;
 	slot = slot_get_locked(pio);
 	slot_write(slot, r);
 	for (uint32_t i = 0; i < r->len; i++)
-		__atomic_store_n(
-		    &pio->port[r->port + i], slot, __ATOMIC_RELEASE);
+		pio_set_locked(pio, r->port + i, slot);
 	return 0;
 }
 
@@ -128,12 +160,12 @@ bus_pio_register(struct vmctx *ctx, const struct pio_range *r)
 static int
 pio_remove_locked(struct bus_pio *pio, uint16_t port, uint32_t len)
 {
-	struct pio_slot *slot = pio->port[port];
+	struct pio_slot *slot = pio_slot(pio, port);
 
 	if (slot == NULL || slot->r.port != port || slot->r.len != len)
 		return -ENOENT;
 	for (uint32_t i = 0; i < len; i++)
-		__atomic_store_n(&pio->port[port + i], NULL, __ATOMIC_RELEASE);
+		pio_set_locked(pio, port + i, NULL);
 	slot->next_free = pio->free;
 	pio->free = slot;
 	return 0;
@@ -155,8 +187,7 @@ static bool
 pio_find(const struct bus_pio *pio, uint16_t port, struct pio_range *r)
 {
 	for (;;) {
-		const struct pio_slot *slot =
-		    __atomic_load_n(&pio->port[port], __ATOMIC_ACQUIRE);
+		const struct pio_slot *slot = pio_slot(pio, port);
 
 		if (slot == NULL)
 			return false;

@@ -31,14 +31,17 @@
 
 /* --- buses --------------------------------------------------------------- */
 
-#define PIO_NPORTS 65536
+#define PIO_NPORTS	65536u
+#define PIO_GROUP_PORTS 256u
+#define PIO_NGROUPS	(PIO_NPORTS / PIO_GROUP_PORTS)
 
 struct pio_slot;
 struct bus_pio {
-	struct lock lock;	/* writers only */
-	struct pio_slot **port; /* PIO_NPORTS, atomic; NULL: unclaimed */
-	struct pio_slot *free;	/* GUARDED_BY(lock) */
-	struct pio_slot *all;	/* GUARDED_BY(lock) */
+	struct lock lock; /* writers only */
+	/* PIO_GROUP_PORTS each, all atomic; NULL: unclaimed */
+	struct pio_slot **group[PIO_NGROUPS];
+	struct pio_slot *free; /* GUARDED_BY(lock) */
+	struct pio_slot *all;  /* GUARDED_BY(lock) */
 };
 
 struct bus_mmio {

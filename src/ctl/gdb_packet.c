@@ -152,10 +152,10 @@ in_sum(struct gdb_in *in, uint8_t byte)
 {
 	int digit = hex_digit((char)byte);
 
-	if (in->state == GDB_IN_SUM1) {
+	if (digit >= 0 && in->state == GDB_IN_SUM1) {
 		in->want = (uint8_t)(digit << 4);
-		in->state = digit < 0 ? GDB_IN_IDLE : GDB_IN_SUM2;
-		return digit < 0 ? GDB_BAD : GDB_NOTHING;
+		in->state = GDB_IN_SUM2;
+		return GDB_NOTHING;
 	}
 	in->state = GDB_IN_IDLE;
 	in->data[in->len] = '\0';

@@ -6,6 +6,19 @@
 
 #include <string.h>
 
+#include <util/log.h>
+
+static void
+drop_line(enum log_level level, const char *line)
+{
+}
+
+void
+host_quiet(void)
+{
+	log_set_sink(drop_line);
+}
+
 void
 host_open(
     struct host *h, const struct pci_dev_ops *ops, const struct fake_pci_opt *o)

@@ -35,6 +35,10 @@ struct host {
 
 extern const struct pci_dev_ops ahci_ops, ahci_hd_ops, ahci_cd_ops;
 
+/* First thing in main(): guests are wrong here on purpose, their log is noise.
+ */
+void host_quiet(void);
+
 /* A controller with one disk "d" or one CD "c" of so many bytes. */
 void host_disk(struct host *, uint64_t bytes);
 void host_cd(struct host *, uint64_t bytes);

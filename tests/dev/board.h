@@ -66,6 +66,12 @@ void board_settle(struct board *, int ms);
 struct snap *board_save(struct board *);
 /* 0 or -errno; destroys the stream. */
 int board_load(struct board *, struct snap *saved);
+/* What a test changes in a stream: a byte of a field. */
+struct board_flaw {
+	const char *field;
+	size_t off;
+	uint8_t val;
+};
 /*
  * The stream with byte `off` of the field `name` changed; destroys `saved`.
  */

@@ -2,151 +2,10 @@
 /* fake_vmm.c - see fake_vmm.h. */
 #include "fake_vmm.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <vmm/debug.h>
-
-#include <util/util.h>
-
-/* --- an engine that runs nothing -------------------------------------- */
-
-static int
-fake_probe(char *why, size_t why_len)
-{
-	return 0;
-}
-
-static int
-fake_vm_op(struct vmctx *ctx)
-{
-	return 0;
-}
-
-static void
-fake_vm_destroy(struct vmctx *ctx)
-{
-}
-
-static void
-fake_mem_written(struct vmctx *ctx, uint64_t gpa, size_t len)
-{
-}
-
-static int
-fake_vcpu_op(struct vcpu *vcpu)
-{
-	return 0;
-}
-
-static void
-fake_vcpu_void(struct vcpu *vcpu)
-{
-}
-
-static int
-fake_run(struct vcpu *vcpu, struct vm_exit *x)
-{
-	return -ENOTSUP;
-}
-
-static int
-fake_get_reg(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t *ret_val)
-{
-	return -ENOTSUP;
-}
-
-static int
-fake_set_reg(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t val)
-{
-	return -ENOTSUP;
-}
-
-static int
-fake_get_desc(struct vcpu *vcpu, enum vm_reg_name reg, struct seg_desc *ret)
-{
-	return -ENOTSUP;
-}
-
-static int
-fake_set_desc(
-    struct vcpu *vcpu, enum vm_reg_name reg, const struct seg_desc *desc)
-{
-	return -ENOTSUP;
-}
-
-static int
-fake_get_cap(struct vcpu *vcpu, enum vm_cap_type cap, int *ret_val)
-{
-	return -ENOTSUP;
-}
-
-static int
-fake_set_cap(struct vcpu *vcpu, enum vm_cap_type cap, int val)
-{
-	return -ENOTSUP;
-}
-
-static int
-fake_inject(struct vcpu *vcpu, int vector, bool has_errcode, uint32_t errcode,
-    bool restart)
-{
-	return -ENOTSUP;
-}
-
-static int
-fake_gla2gpa(struct vcpu *vcpu, uint64_t gla, uint64_t *ret_gpa)
-{
-	return -ENOTSUP;
-}
-
-static int
-fake_set_debug(
-    struct vcpu *vcpu, const struct vm_debug_point *points, unsigned int n)
-{
-	return 0;
-}
-
-static int
-fake_get_xsave(struct vcpu *vcpu, uint8_t *buf)
-{
-	memset(buf, 0, VM_XSAVE_BYTES);
-	return 0;
-}
-
-static int
-fake_set_xsave(struct vcpu *vcpu, const uint8_t *buf)
-{
-	return 0;
-}
-
-const struct vm_engine_ops fake_engine = {
-	.name = "fake",
-	.summary = "runs nothing",
-	.probe = fake_probe,
-	.vm_create = fake_vm_op,
-	.vm_destroy = fake_vm_destroy,
-	.mem_setup = fake_vm_op,
-	.mem_written = fake_mem_written,
-	.vcpu_create = fake_vcpu_op,
-	.vcpu_destroy = fake_vcpu_void,
-	.vcpu_reset = fake_vcpu_op,
-	.vcpu_run = fake_run,
-	.vcpu_kick = fake_vcpu_void,
-	.get_reg = fake_get_reg,
-	.set_reg = fake_set_reg,
-	.get_desc = fake_get_desc,
-	.set_desc = fake_set_desc,
-	.get_cap = fake_get_cap,
-	.set_cap = fake_set_cap,
-	.inject = fake_inject,
-	.restart_insn = fake_vcpu_op,
-	.gla2gpa = fake_gla2gpa,
-	.set_debug = fake_set_debug,
-	.get_xsave = fake_get_xsave,
-	.set_xsave = fake_set_xsave,
-};
+#include "fake_engine.h"
 
 /* --- machines --------------------------------------------------------- */
 
@@ -156,7 +15,7 @@ fake_vm_new(unsigned int ncpus)
 	struct vm_topology t = { (uint16_t)ncpus, (uint16_t)ncpus, 1, 1 };
 	struct vmctx *ctx;
 
-	assert_int_equal(vm_new("fake", &fake_engine, &ctx), 0);
+	assert_int_equal(vm_new("fake", &fake_engine_ops, &ctx), 0);
 	vm_clock_manual(ctx);
 	/* Far from 0, so that what begins at "now" differs from 0. */
 	vm_clock_advance(ctx, 1000 * FAKE_MS - vm_clock_ns(ctx));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fake_vmm.h - a machine without a processor, for tests of chips: the real
- * buses, lines, timers and snapshots of src/vmm, an engine that runs nothing,
- * a clock moved by hand, and short names for what a guest would do.
+ * buses, lines, timers and snapshots of src/vmm, an engine that runs nothing
+ * (fake_engine.h), a clock moved by hand, and short names for what a guest
+ * would do.
  */
 #ifndef TESTS_DEV_FAKE_VMM_H
 #define TESTS_DEV_FAKE_VMM_H
@@ -26,8 +27,6 @@
 #include <vmmapi.h>
 
 #define FAKE_MS 1000000ull
-
-extern const struct vm_engine_ops fake_engine;
 
 /* Manual clock at 0; every vCPU open and active. */
 struct vmctx *fake_vm_new(unsigned int ncpus);

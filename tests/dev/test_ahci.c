@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <util/log.h>
 #include <vmm/snap.h>
 
 #include "ahci_priv.h"
@@ -726,11 +725,7 @@ test_snapshot_refused(void **state)
 {
 	static const struct fake_pci_opt opts[] = { { "port.1.path", "e" },
 		{ NULL, NULL } };
-	static const struct {
-		const char *field;
-		size_t off;
-		uint8_t val;
-	} bad[] = {
+	static const struct board_flaw bad[] = {
 		{ "ahci", 0, 3 },	   /* ports */
 		{ "ahci", 7, 0 },	   /* GHC.AE */
 		{ "ahci", 9, 1 },	   /* IS of a port that is not there */
@@ -764,11 +759,6 @@ test_snapshot_refused(void **state)
 	host_close(&h);
 }
 
-static void
-quiet(enum log_level level, const char *line)
-{
-}
-
 int
 main(void)
 {
@@ -796,6 +786,6 @@ main(void)
 		cmocka_unit_test(test_snapshot_refused),
 	};
 
-	log_set_sink(quiet);
+	host_quiet();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

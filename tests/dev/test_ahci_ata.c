@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <util/log.h>
-
 #define SECTOR	   512u
 #define NSECT	   70000u
 #define DISK	   ((uint64_t)NSECT * SECTOR)
@@ -911,11 +909,6 @@ test_4k_sectors(void **state)
 	host_close(&h);
 }
 
-static void
-quiet(enum log_level level, const char *line)
-{
-}
-
 int
 main(void)
 {
@@ -947,6 +940,6 @@ main(void)
 		cmocka_unit_test(test_4k_sectors),
 	};
 
-	log_set_sink(quiet);
+	host_quiet();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <util/log.h>
-
 #define BLOCK		      2048u
 #define NBLOCKS		      400u
 
@@ -453,11 +451,6 @@ test_disc_information(void **state)
 	host_close(&h);
 }
 
-static void
-quiet(enum log_level level, const char *line)
-{
-}
-
 int
 main(void)
 {
@@ -478,6 +471,6 @@ main(void)
 		cmocka_unit_test(test_disc_information),
 	};
 
-	log_set_sink(quiet);
+	host_quiet();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

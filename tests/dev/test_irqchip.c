@@ -4,6 +4,7 @@
  * wire, messages, creation and its failures; and threads that raise lines,
  * messages and IPIs at two vCPUs while those take and end them.
  */
+#include "fake_engine.h"
 #include "fake_vmm.h"
 
 #include <errno.h>
@@ -409,7 +410,7 @@ create_needs_vcpus(void **state)
 	struct irqchip *chip = NULL;
 	struct vmctx *ctx;
 
-	assert_int_equal(vm_new("fake", &fake_engine, &ctx), 0);
+	assert_int_equal(vm_new("fake", &fake_engine_ops, &ctx), 0);
 	assert_int_equal(vm_set_topology(ctx, &t), 0);
 	assert_non_null(vm_vcpu_open(ctx, 0));
 	assert_int_equal(irqchip_create(ctx, false, &chip), -EINVAL);

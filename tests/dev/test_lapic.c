@@ -3,6 +3,7 @@
  * test_lapic.c - the local APIC through what a guest has: its page, its MSRs,
  * interrupts taken and ended.  Virtual time.
  */
+#include "fake_engine.h"
 #include "fake_vmm.h"
 
 #include <errno.h>
@@ -997,7 +998,7 @@ tsc_of_the_host(void **state)
 	struct vcpu *cpu;
 	uint64_t hz, t0, t1, ns0, ns1;
 
-	assert_int_equal(vm_new("tsc", &fake_engine, &ctx), 0);
+	assert_int_equal(vm_new("tsc", &fake_engine_ops, &ctx), 0);
 	cpu = vm_vcpu_open(ctx, 0);
 	assert_non_null(cpu);
 	hz = vm_tsc_hz(ctx);
@@ -1040,7 +1041,7 @@ timer_real_time(void **state)
 	struct vcpu *cpu;
 	uint64_t due, start;
 
-	assert_int_equal(vm_new("timer", &fake_engine, &ctx), 0);
+	assert_int_equal(vm_new("timer", &fake_engine_ops, &ctx), 0);
 	cpu = vm_vcpu_open(ctx, 0);
 	assert_non_null(cpu);
 	assert_int_equal(irqchip_create(ctx, false, &chip), 0);

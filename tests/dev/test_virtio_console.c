@@ -689,11 +689,7 @@ test_snapshot(void **state)
 static void
 test_snapshot_spoiled(void **state)
 {
-	static const struct {
-		const char *field;
-		size_t off;
-		uint8_t val;
-	} spoils[] = {
+	static const struct board_flaw spoils[] = {
 		{ "r->held_len", 1, 0x11 },
 		{ "r->held_len", 3, 0x80 },
 		{ "r->tell", 0, 0x80 },

@@ -1005,11 +1005,7 @@ snapshot(enum vdrv_transport t)
 static void
 test_snapshot_spoiled(void **state)
 {
-	static const struct {
-		const char *field;
-		size_t off;
-		uint8_t val;
-	} spoil[] = {
+	static const struct board_flaw spoil[] = {
 		{ "r->uni", 0, 65 },
 		{ "r->multi", 0, 255 },
 		{ "r->pairs", 0, 0 },

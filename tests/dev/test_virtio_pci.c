@@ -868,11 +868,7 @@ test_snapshot_intx(void **state)
 static void
 test_snapshot_spoiled(void **state)
 {
-	static const struct {
-		const char *field;
-		size_t off;
-		uint8_t val;
-	} spoils[] = {
+	static const struct board_flaw spoils[] = {
 		{ "r->desc_gpa", 0, 1 },
 		{ "r->desc_gpa", 7, 0x80 },
 		{ "r->avail_gpa", 4, 1 },

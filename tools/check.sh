@@ -34,7 +34,7 @@ run "$build" "all suites" lint unit dev cpu guest cli boot fuzz
 if [ "${SANITIZE:-yes}" = yes ]; then
 	configure "$build-asan" address,undefined
 	run "$build-asan" "address and undefined-behaviour sanitizers" \
-		unit dev cpu cli fuzz
+		unit dev cpu cli fuzz threads
 	configure "$build-tsan" thread
 	run "$build-tsan" "thread sanitizer" unit dev threads
 fi

@@ -61,8 +61,9 @@ chain_indirect(struct soft_cpu *c, uint64_t target)
 {
 	struct block *b;
 
+	/* Within a CS limit the whole block must lie, not the target alone. */
 	if (likely(may_chain(c)) &&
-	    (c->mode & (MODE_64 | MODE_ONE)) == MODE_64) {
+	    (c->mode & (MODE_ONE | MODE_CSLIMIT)) == 0) {
 		b = block_find_fast(c, target);
 		if (likely(b != NULL))
 			ENTER_BLOCK(c, b, target);

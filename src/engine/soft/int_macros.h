@@ -44,32 +44,21 @@ enum { SIZE_8, SIZE_16, SIZE_32, SIZE_64 };
  * NULL there), which starts the instruction anew; the body therefore changes
  * nothing before its last access.
  */
-#define MEM_HANDLER(name, ...)                                                 \
+#define MEM_HANDLER_AS(linkage, name, ...)                                     \
 	static __attribute__((noinline)) void name##_slow(                     \
 	    struct soft_cpu *c, const struct insn *i, uint64_t rip)            \
 	{                                                                      \
 		const insn_fn slow = NULL;                                     \
 		__VA_ARGS__                                                    \
 	}                                                                      \
-	HANDLER(name)                                                          \
-	{                                                                      \
-		const insn_fn slow = name##_slow;                              \
-		__VA_ARGS__                                                    \
-	}
-
-/* The same for a handler with external linkage. */
-#define MEM_HANDLER_EXTERN(name, ...)                                          \
-	static __attribute__((noinline)) void name##_slow(                     \
+	linkage void name(                                                     \
 	    struct soft_cpu *c, const struct insn *i, uint64_t rip)            \
 	{                                                                      \
-		const insn_fn slow = NULL;                                     \
-		__VA_ARGS__                                                    \
-	}                                                                      \
-	void name(struct soft_cpu *c, const struct insn *i, uint64_t rip)      \
-	{                                                                      \
 		const insn_fn slow = name##_slow;                              \
 		__VA_ARGS__                                                    \
 	}
+#define MEM_HANDLER(name, ...)	      MEM_HANDLER_AS(static, name, __VA_ARGS__)
+#define MEM_HANDLER_EXTERN(name, ...) MEM_HANDLER_AS(, name, __VA_ARGS__)
 
 /* Declares `la`, the operand's linear address, for an access of `size` bytes.
  */

@@ -91,6 +91,26 @@ options_print_keys(FILE *f)
 	}
 }
 
+/* Those of ports ("port.*.ro") stand together below one line. */
+static void
+help_setting(FILE *f, const struct pci_opt *o, bool *ports)
+{
+	static const char prefix[] = "port.*.";
+	const char *name = o->name;
+
+	if (strncmp(name, prefix, strlen(prefix)) == 0) {
+		name += strlen(prefix);
+		if (!*ports)
+			fprintf(
+			    f, "    each port N, by keys port.N.SETTING:\n");
+		*ports = true;
+	} else if (*ports) {
+		fprintf(f, "    the device:\n");
+		*ports = false;
+	}
+	fprintf(f, "      %-13s %s\n", name, o->summary);
+}
+
 struct help_devices {
 	FILE *f;
 	bool later; /* which ones to print */
@@ -101,13 +121,14 @@ help_device(const char *name, const char *summary, bool later, void *arg)
 {
 	const struct help_devices *h = arg;
 	const struct pci_dev_ops *ops = pci_dev_find(name);
+	bool ports = false;
 
 	if (later != h->later)
 		return;
 	fprintf(h->f, "  %-16s%s\n", name, summary);
 	for (const struct pci_opt *o = ops != NULL ? ops->opts : NULL;
 	     o != NULL && o->name != NULL; o++)
-		fprintf(h->f, "      %-14s%s\n", o->name, o->summary);
+		help_setting(h->f, o, &ports);
 }
 
 void

@@ -125,7 +125,7 @@ block_conf_open(struct pci_dev *pd, const char *prefix, struct block_opts *opts,
 
 	if (error != 0)
 		return error;
-	if (opts->path == NULL)
+	if (opts->path == NULL || *opts->path == '\0')
 		return block_conf_fail(err, err_len,
 		    "%s: no image; %spath= names one", pci_dev_name(pd),
 		    prefix);

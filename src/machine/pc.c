@@ -313,7 +313,7 @@ static bool
 pc_is_user_error(int error)
 {
 	return error == -EINVAL || error == -ENOENT || error == -ENOTDIR ||
-	       error == -EBUSY || error == -ENOTTY;
+	       error == -EBUSY || error == -ENOTTY || error == -EEXIST;
 }
 
 /* The line that another room left in `why`. */
@@ -527,6 +527,24 @@ pc_build(struct machine *m, struct machine_err *e)
 	return error;
 }
 
+/* Software looks at functions 1 to 7 where there is a 0 (PCI 3.0, 3.2.2.3.4).
+ */
+static int
+pc_warn_func0(const struct machine_pci_slot *s, void *arg)
+{
+	const struct machine *m = arg;
+	char func0[64], key[64];
+
+	snprintf(func0, sizeof(func0), "pci.%u.%u.0.device", s->bus, s->slot);
+	snprintf(
+	    key, sizeof(key), "pci.%u.%u.%u.device", s->bus, s->slot, s->func);
+	if (!conf_is_set(m->conf, func0))
+		log_warn("%s: guests will not look for it: there is no "
+			 "function 0 in its slot",
+		    conf_origin(m->conf, key));
+	return 0;
+}
+
 int
 machine_create(const struct conf *conf, struct machine **ret_m,
     bool *ret_user_error, char *err, size_t err_len)
@@ -548,6 +566,7 @@ machine_create(const struct conf *conf, struct machine **ret_m,
 		*ret_user_error = e.user;
 		return error;
 	}
+	(void)machine_foreach_slot(conf, pc_warn_func0, m);
 	*ret_m = m;
 	return 0;
 }

@@ -653,7 +653,7 @@ port_opt(struct port *p, const char *what)
 }
 
 static int
-port_fail(struct port *p, char *err, size_t err_len, const char *why)
+port_fail(const struct port *p, char *err, size_t err_len, const char *why)
 {
 	snprintf(err, err_len, "%s: port %u: %s", pci_dev_name(p->con->pd),
 	    p->id, why);
@@ -673,6 +673,21 @@ port_parse_console(struct port *p, const char *path, char *err, size_t err_len)
 	return port_fail(p, err, err_len, "console is true or false");
 }
 
+/* Guests find a port by its name: a name stands for one. */
+static int
+port_parse_name(
+    const struct port *p, const char *name, char *err, size_t err_len)
+{
+	if (strlen(name) > CONSOLE_NAME_MAX)
+		return port_fail(
+		    p, err, err_len, "name is longer than 64 characters");
+	for (const struct port *o = p->con->port; o < p; o++)
+		if (o->name != NULL && strcmp(o->name, name) == 0)
+			return port_fail(p, err, err_len,
+			    "an earlier port has that name already");
+	return 0;
+}
+
 static int
 port_init(struct port *p, char *err, size_t err_len)
 {
@@ -685,10 +700,9 @@ port_init(struct port *p, char *err, size_t err_len)
 	if (path == NULL)
 		return port_fail(
 		    p, err, err_len, "path is missing: a socket to listen on");
-	if (name != NULL && strlen(name) > CONSOLE_NAME_MAX)
-		return port_fail(
-		    p, err, err_len, "name is longer than 64 characters");
-	error = port_parse_console(p, path, err, err_len);
+	error = name != NULL ? port_parse_name(p, name, err, err_len) : 0;
+	if (error == 0)
+		error = port_parse_console(p, path, err, err_len);
 	if (error != 0)
 		return error;
 	error = port_open_backend(p, path, why, sizeof(why));

@@ -248,8 +248,10 @@ void
 native_run(const struct test *t, struct outcome *o)
 {
 	native_run_once(t, o);
-	if (o->vector == EXC_UD)
+	if (o->vector == EXC_UD) {
+		native_prepare(t); /* what came before it ran */
 		native_run_once(t, o);
+	}
 }
 
 /*

@@ -694,7 +694,7 @@ test_more_than_depth(void **state)
 	enum { N = 1000 };
 	struct disk *d = disk_new(state, MIB);
 	struct io *io = calloc(N, sizeof(*io));
-	uint8_t *buf = malloc(N * 512);
+	uint8_t *buf = malloc(N * 512), *want = calloc(1, MIB);
 	struct iovec *iov = calloc(N, sizeof(*iov));
 
 	fill(buf, N * 512, 8);
@@ -710,10 +710,12 @@ test_more_than_depth(void **state)
 	block_kick(d->dev);
 	for (unsigned int i = 0; i < N; i++)
 		assert_int_equal(io_wait(d, &io[i]), 0);
-	check_zeroed(d, memcpy(calloc(1, MIB), buf, N * 512), MIB, 0);
+	memcpy(want, buf, N * 512);
+	check_zeroed(d, want, MIB, 0);
 	block_close(d->dev);
 	d->dev = NULL;
 	assert_true(d->batches > 0 && d->batches <= N + 1);
+	free(want);
 	free(buf);
 	free(iov);
 	free(io);

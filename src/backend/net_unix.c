@@ -150,7 +150,9 @@ unix_find_peer(struct net_unix *u)
 	unix_due(u, UNIX_RETRY_MS);
 	if (error != -ENOENT && error != -ECONNREFUSED)
 		return error;
-	return unix_listen(u);
+	error = unix_listen(u);
+	/* The peer took the name meanwhile: it will answer. */
+	return error == -EADDRINUSE ? 0 : error;
 }
 
 /*

@@ -17,7 +17,10 @@
  */
 int sock_listen(
     const char *host, uint16_t port, char *err, size_t err_len) WARN_UNUSED;
-/* The next client, non-blocking, TCP_NODELAY; -errno (-EAGAIN: none). */
+/*
+ * The next client of any listening stream socket, non-blocking, TCP_NODELAY
+ * where that is known; -errno (-EAGAIN: none).
+ */
 int sock_accept(int listen_fd) WARN_UNUSED;
 
 #endif /* BACKEND_SOCK_H */

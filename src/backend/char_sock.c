@@ -15,11 +15,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <backend/sock.h>
 
 static int
 char_sock_watch(struct chardev *cd, int fd)
@@ -75,12 +75,8 @@ char_sock_close(struct chardev *cd)
 static void
 char_sock_take_client(struct chardev *cd, int fd)
 {
-	int one = 1;
-
 	cd->in = fd;
 	cd->wfd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	/* A unix socket has no such option. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (++cd->client == 0)
 		cd->client = 1;
 	if (cd->wfd == -1 || char_sock_watch(cd, fd) != 0)
@@ -99,8 +95,8 @@ char_sock_accept(struct chardev *cd)
 		return; /* until the owner let go of the last one */
 	if (cd->client_gone)
 		char_sock_close_client(cd);
-	fd = accept4(cd->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd == -1)
+	fd = sock_accept(cd->listen_fd);
+	if (fd < 0)
 		return;
 	if (cd->in == -1) {
 		char_sock_take_client(cd, fd);

@@ -61,6 +61,7 @@ sock_accept(int listen_fd)
 
 	if (fd == -1)
 		return -errno;
+	/* A unix socket has no such option. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return fd;
 }

@@ -22,9 +22,7 @@
 #include <vmm/event.h>
 #include <vmm/vcpu.h>
 
-#define SIGINT_NUMBER  2
-#define SIGTRAP_NUMBER 5
-#define OUT_MAX	       (1u << 20) /* a client that does not read is dropped */
+#define OUT_MAX (1u << 20) /* a client that does not read is dropped */
 
 struct vcpu *
 gdb_vcpu(struct gdb *g)
@@ -128,15 +126,21 @@ gdb_hold(struct gdb *g)
 }
 
 void
-gdb_stop_now(struct gdb *g, unsigned int signo)
+gdb_reply_stopped(struct gdb *g, unsigned int signo)
 {
 	char text[32];
 
+	snprintf(text, sizeof(text), "T%02xthread:%x;", signo, g->cpu + 1);
+	gdb_reply_str(g, text);
+}
+
+void
+gdb_stop_now(struct gdb *g, unsigned int signo)
+{
 	if (!g->running)
 		return;
 	gdb_hold(g);
-	snprintf(text, sizeof(text), "T%02xthread:%x;", signo, g->cpu + 1);
-	gdb_reply_str(g, text);
+	gdb_reply_stopped(g, signo);
 }
 
 /*
@@ -155,7 +159,7 @@ gdb_report(struct gdb *g)
 			continue;
 		stop->valid = false;
 		g->cpu = i;
-		gdb_printf(&b, "T%02xthread:%x;", SIGTRAP_NUMBER, g->cpu + 1);
+		gdb_printf(&b, "T%02xthread:%x;", GDB_SIGTRAP, g->cpu + 1);
 		if (stop->why != NULL && strstr(stop->why, "watch") != NULL)
 			gdb_printf(&b, "%s%lx;", stop->why, stop->watch);
 		else if (stop->why != NULL)
@@ -275,7 +279,7 @@ gdb_input(struct gdb *g, const uint8_t *bytes, size_t len)
 				gdb_send(g, g->reply.data, g->reply.len);
 			break;
 		case GDB_INTERRUPT:
-			gdb_stop_now(g, SIGINT_NUMBER);
+			gdb_stop_now(g, GDB_SIGINT);
 			break;
 		}
 	}

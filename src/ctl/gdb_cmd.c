@@ -15,8 +15,7 @@
 #include <vmm/vcpu.h>
 #include <vmm/vm.h>
 
-#define SIGTRAP_NUMBER 5 /* gdb's numbers, not the host's */
-#define MEM_MAX	       (GDB_PACKET_MAX / 2 - 1) /* bytes as hex in a packet */
+#define MEM_MAX (GDB_PACKET_MAX / 2 - 1) /* bytes as hex in a packet */
 
 static void
 cmd_ok(struct gdb *g)
@@ -373,11 +372,7 @@ cmd_point_del(struct gdb *g, char *args, size_t len)
 static void
 cmd_why(struct gdb *g, char *args, size_t len)
 {
-	char text[32];
-
-	snprintf(
-	    text, sizeof(text), "T%02xthread:%x;", SIGTRAP_NUMBER, g->cpu + 1);
-	gdb_reply_str(g, text);
+	gdb_reply_stopped(g, GDB_SIGTRAP);
 }
 
 /* "c [ADDR]" and "s [ADDR]". */
@@ -403,21 +398,25 @@ cmd_step(struct gdb *g, char *args, size_t len)
 	cmd_continue_at(g, args, true);
 }
 
-/* With a signal, which a machine does not have: "C SIG[;ADDR]". */
-static void
-cmd_continue_signal(struct gdb *g, char *args, size_t len)
+/* "SIG[;ADDR]": a machine has no signals; what is left is the address. */
+static const char *
+after_signal(const char *args)
 {
 	const char *semicolon = strchr(args, ';');
 
-	cmd_continue_at(g, semicolon != NULL ? semicolon + 1 : "", false);
+	return semicolon != NULL ? semicolon + 1 : "";
+}
+
+static void
+cmd_continue_signal(struct gdb *g, char *args, size_t len)
+{
+	cmd_continue_at(g, after_signal(args), false);
 }
 
 static void
 cmd_step_signal(struct gdb *g, char *args, size_t len)
 {
-	const char *semicolon = strchr(args, ';');
-
-	cmd_continue_at(g, semicolon != NULL ? semicolon + 1 : "", true);
+	cmd_continue_at(g, after_signal(args), true);
 }
 
 static void

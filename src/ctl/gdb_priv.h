@@ -110,6 +110,10 @@ void gdb_reply_str(struct gdb *, const char *s);
 /* Bytes from the client. */
 void gdb_input(struct gdb *, const uint8_t *bytes, size_t len);
 void gdb_stop_now(struct gdb *, unsigned int signo);
+/* RSP's T packet for the selected vCPU; numbers are gdb's, not the host's. */
+#define GDB_SIGINT  2
+#define GDB_SIGTRAP 5
+void gdb_reply_stopped(struct gdb *, unsigned int signo);
 /*
  * Lets the guest run: `step` is the vCPU to step or -1, `others` whether the
  * rest runs too.

@@ -69,6 +69,8 @@ bool acpi_pm_power_button(struct acpi_pm *);
 /* Reset control 0xCF9, POST 0x84, PC port 0x92, delay 0x80 0xED, notify 0x488.
  */
 int pcport_create(struct vmctx *) WARN_UNUSED;
+/* MSRs of the guest's processor that do nothing; by vm_cpu_vendor(). */
+int xmsr_create(struct vmctx *) WARN_UNUSED;
 /* Keyboard controller 0x60/0x64: self test, no devices, 0xFE resets. */
 int i8042_create(struct vmctx *) WARN_UNUSED;
 

@@ -40,10 +40,11 @@ uint8_t vcpu_sipi_vector(struct vcpu *);
 void vcpu_publish_rip(struct vcpu *, uint64_t rip);
 
 /*
- * Sleep until the event word is non-zero.  `intr_enabled` is RFLAGS.IF at the
- * HLT: when every active vCPU sleeps with interrupts disabled nothing but
- * NMI or INIT could wake the machine, and the core suspends it with
- * VM_SUSPEND_HALT (status 2).  Counts idle time.
+ * Sleep until the event word is non-zero; with vm_hlt_poll() watch it instead,
+ * and keep the host's CPU.  `intr_enabled` is RFLAGS.IF at the HLT: when every
+ * active vCPU sleeps with interrupts disabled nothing but NMI or INIT could
+ * wake the machine, and the core suspends it with VM_SUSPEND_HALT (status 2).
+ * Counts idle time.
  */
 void vcpu_sleep_halted(struct vcpu *, bool intr_enabled);
 /*
@@ -77,6 +78,20 @@ struct vm_topology {
 };
 int vm_set_topology(struct vmctx *, const struct vm_topology *);
 const struct vm_topology *vm_get_topology(struct vmctx *);
+
+/* Whose processors the guest's CPUID names; the engine's vm_create says it. */
+enum vm_cpu_vendor { VM_CPU_OTHER, VM_CPU_INTEL, VM_CPU_AMD };
+void vm_set_cpu_vendor(struct vmctx *, enum vm_cpu_vendor);
+enum vm_cpu_vendor vm_cpu_vendor(const struct vmctx *);
+
+/*
+ * x86.vmexit_on_hlt=false: a halted vCPU keeps its host CPU, so that an
+ * interrupt finds it awake.  An engine with a HLT of its own (kvm) leaves the
+ * guest in it; the end by HLT with interrupts disabled stays.  Set before the
+ * first vm_vcpu_open(), else -EBUSY.
+ */
+int vm_set_hlt_poll(struct vmctx *, bool on);
+bool vm_hlt_poll(const struct vmctx *);
 
 /*
  * The guest's time-stamp counter: any thread reads it.  It starts near 0 when
@@ -133,7 +148,8 @@ enum vm_stat {
 	VMSTAT_INSNS,	     /* guest instructions, engine soft */
 	VMSTAT_BLOCKS_BUILT, /* decoded blocks made */
 	VMSTAT_TLB_FILLS,
-	VMSTAT_CODE_INVAL, /* self-modifying code seen */
+	VMSTAT_CODE_INVAL,  /* self-modifying code seen */
+	VMSTAT_HOST_NOTIFY, /* writes to port 0x488 */
 	VMSTAT_COUNT_
 };
 uint64_t *vcpu_stats(struct vcpu *); /* VMSTAT_COUNT_ of them */

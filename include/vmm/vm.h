@@ -23,13 +23,18 @@ const struct vm_engine_ops *vm_engine(const struct vmctx *);
 /* --- behaviour switches, before the run --------------------------------- */
 
 struct vm_run_opts {
-	bool strict_io;	    /* -e: unclaimed port ends the VM */
-	bool strict_msr;    /* not -w: unknown MSR raises #GP */
-	bool hlt_exit;	    /* -H: HLT leaves the engine and is counted */
-	bool pause_exit;    /* -P */
+	bool strict_io;	 /* -e: unclaimed port ends the VM */
+	bool strict_msr; /* not -w: unknown MSR raises #GP */
+	/*
+	 * -H, -P: the instruction leaves the engine and is counted.  An engine
+	 * that cannot do so sleeps in and counts HLT by itself; PAUSE is then
+	 * not counted, and a line says so.
+	 */
+	bool hlt_exit, pause_exit;
 	int pin_base;	    /* -p N: vCPU n on host CPU N + n; -1 none */
 	int pin[VM_MAXCPU]; /* -p vcpu:hostcpu; -1 none; wins over pin_base */
 	const char *title;  /* process title, NULL: leave */
+	bool verbose_msr; /* x86.verbosemsr: say each access to unknown MSRs */
 };
 #define VM_RUN_OPTS_DEFAULT                                                    \
 	{                                                                      \
@@ -60,6 +65,16 @@ int vm_run_all(
     struct vmctx *, const struct vm_run_opts *, enum vm_suspend_how *ret_how);
 /* End vm_run_all() with an error (status 4) from any thread. */
 void vm_abort(struct vmctx *);
+
+/*
+ * The guest wrote `val` to port 0x488 (bhyve's host notify).  Called on the
+ * vCPU's thread with the port's lock held; the write has no other effect.
+ * Before the run; NULL: nobody is told, writes are counted all the same.
+ */
+typedef void (*vm_host_notify_fn)(
+    struct vcpu *, uint32_t val, unsigned int bytes, void *arg);
+void vm_set_host_notify(struct vmctx *, vm_host_notify_fn, void *arg);
+void vm_host_notify(struct vcpu *, uint32_t val, unsigned int bytes);
 
 /* A snapshot for people: where each vCPU executes, exits so far. */
 struct vcpu_brief {

@@ -17,6 +17,7 @@
 #include <vmm/bus.h>
 #include <vmm/chip.h>
 #include <vmm/snap.h>
+#include <vmm/vm.h>
 #include <vmmapi.h>
 
 #define PORT_DELAY	   0x80
@@ -31,11 +32,10 @@
 #define RESET_RST_CPU	   0x04
 
 struct pcport_regs {
-	uint64_t notifies; /* writes to 0x488 */
 	uint8_t reset, port92;
 	uint8_t pad[6];
 };
-static_assert(sizeof(struct pcport_regs) == 16, "snapshot format");
+static_assert(sizeof(struct pcport_regs) == 8, "snapshot format");
 
 struct pcport {
 	struct vmctx *ctx;
@@ -93,11 +93,9 @@ static int
 pcport_host_notify(struct vcpu *vcpu, bool in, uint16_t port,
     unsigned int bytes, uint32_t *val, void *arg)
 {
-	struct pcport *pc = arg;
-
 	if (in)
 		return -1;
-	pc->regs.notifies++;
+	vm_host_notify(vcpu, *val, bytes);
 	return 0;
 }
 

@@ -69,7 +69,7 @@ const struct option_def option_table[] = {
 	  .key = "virtio_msix", .value = "false" },
 
 	{ 'H', NULL, NULL, OPTION_GROUP_GUEST,
-	  "count HLT instructions", .key = "x86.vmexit_on_hlt",
+	  "a halted virtual CPU sleeps, counted (default)", .key = "x86.vmexit_on_hlt",
 	  .value = "true" },
 	{ 'P', NULL, NULL, OPTION_GROUP_GUEST,
 	  "count PAUSE instructions", .key = "x86.vmexit_on_pause",

@@ -90,8 +90,11 @@ pc_engine(struct machine *m, struct machine_err *e)
 static int
 pc_cpus(struct machine *m, struct machine_err *e)
 {
+	bool poll = !conf_get_bool(m->conf, "x86.vmexit_on_hlt");
 	int error = vm_set_topology(m->ctx, &m->topology);
 
+	if (error == 0)
+		error = vm_set_hlt_poll(m->ctx, poll);
 	if (error != 0)
 		return machine_fail_host(e, error, "processor topology");
 	for (int i = 0; i < m->topology.ncpus; i++) {
@@ -196,7 +199,10 @@ pc_options(struct machine *m, struct machine_err *e)
 	m->opts = (struct vm_run_opts)VM_RUN_OPTS_DEFAULT;
 	m->opts.strict_io = conf_get_bool(c, "x86.strictio");
 	m->opts.strict_msr = conf_get_bool(c, "x86.strictmsr");
-	m->opts.hlt_exit = conf_get_bool(c, "x86.vmexit_on_hlt");
+	m->opts.verbose_msr = conf_get_bool(c, "x86.verbosemsr");
+	/* Not by default: the engine's own sleep costs less than an exit. */
+	m->opts.hlt_exit = conf_is_set(c, "x86.vmexit_on_hlt") &&
+			   conf_get_bool(c, "x86.vmexit_on_hlt");
 	m->opts.pause_exit = conf_get_bool(c, "x86.vmexit_on_pause");
 	snprintf(m->title, sizeof(m->title), "bhyve: %s", conf_get(c, "name"));
 	m->opts.title = m->title;
@@ -254,6 +260,12 @@ pc_ports(struct machine *m)
 }
 
 static int
+pc_msrs(struct machine *m)
+{
+	return xmsr_create(m->ctx);
+}
+
+static int
 pc_keyboard(struct machine *m)
 {
 	return i8042_create(m->ctx);
@@ -289,6 +301,7 @@ static const struct {
 	{ "ACPI power management", pc_acpi_pm },
 	{ "reset ports", pc_ports },
 	{ "keyboard controller", pc_keyboard },
+	{ "model-specific registers", pc_msrs },
 	{ "PCI bus", pc_bus },
 };
 

@@ -10,11 +10,13 @@
 #include "machine_priv.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include <conf/conf.h>
 #include <ctl/gdb.h>
 #include <util/log.h>
+#include <vmm/event.h>
 
 /* As power-on leaves it, with tables and kernel in place.  False: logged. */
 static bool
@@ -55,11 +57,25 @@ run_until_end(struct machine *m)
 	}
 }
 
+/* On a vCPU's thread: the guest marks a moment, of its boot for instance. */
+static void
+run_host_notify(struct vcpu *vcpu, uint32_t val, unsigned int bytes, void *arg)
+{
+	struct machine *m = arg;
+	uint64_t us = vm_clock_ns(m->ctx) / 1000;
+
+	machine_status_erase(m);
+	log_info("%" PRIu64 ".%06" PRIu64 " s: vcpu %d notifies 0x%0*x",
+	    us / 1000000, us % 1000000, vcpu_id(vcpu), (int)bytes * 2, val);
+}
+
 int
 machine_run(struct machine *m)
 {
 	int status;
 
+	if (conf_get_bool(m->conf, "host_notify"))
+		vm_set_host_notify(m->ctx, run_host_notify, m);
 	machine_console_start(m);
 	status = run_until_end(m);
 	gdb_destroy(m->gdb, status);

@@ -176,11 +176,23 @@ msr_gp(struct vcpu *vcpu)
 	return VMEXIT_ABORT;
 }
 
+/* Each access, where the user wants that; otherwise now and then. */
+static void
+msr_log(struct vcpu *vcpu, const char *what)
+{
+	if (vcpu->ctx->opts.verbose_msr)
+		log_guest_error("msr", "%s on vcpu %d", what, vcpu->id);
+	else
+		guest_error("msr", "%s on vcpu %d", what, vcpu->id);
+}
+
 static enum vmexit_verdict
 exit_rdmsr(struct vmctx *ctx, struct vcpu *vcpu, struct vm_exit *x)
 {
-	guest_error(
-	    "msr", "rdmsr to register %#x on vcpu %d", x->u.msr.code, vcpu->id);
+	char what[64];
+
+	snprintf(what, sizeof(what), "rdmsr to register %#x", x->u.msr.code);
+	msr_log(vcpu, what);
 	if (ctx->opts.strict_msr)
 		return msr_gp(vcpu);
 	if (vm_set_register(vcpu, VM_REG_GUEST_RAX, 0) != 0 ||
@@ -195,8 +207,11 @@ exit_rdmsr(struct vmctx *ctx, struct vcpu *vcpu, struct vm_exit *x)
 static enum vmexit_verdict
 exit_wrmsr(struct vmctx *ctx, struct vcpu *vcpu, struct vm_exit *x)
 {
-	guest_error("msr", "wrmsr to register %#x(%#lx) on vcpu %d",
-	    x->u.msr.code, x->u.msr.wval, vcpu->id);
+	char what[64];
+
+	snprintf(what, sizeof(what), "wrmsr to register %#x(%#lx)",
+	    x->u.msr.code, x->u.msr.wval);
+	msr_log(vcpu, what);
 	return ctx->opts.strict_msr ? msr_gp(vcpu) : VMEXIT_CONTINUE;
 }
 
@@ -411,22 +426,27 @@ vcpu_apply_opts(struct vcpu *vcpu, const struct vm_run_opts *opts)
 	const struct {
 		bool wanted;
 		enum vm_cap_type cap;
-		const char *what;
+		const char *missing; /* NULL: the engine counts by itself */
 	} table[] = {
-		{ opts->hlt_exit, VM_CAP_HALT_EXIT, "HLT" },
+		{ opts->hlt_exit, VM_CAP_HALT_EXIT, NULL },
 		{ opts->pause_exit, VM_CAP_PAUSE_EXIT, "PAUSE" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		int err;
-
 		if (!table[i].wanted ||
 		    vm_set_capability(vcpu, table[i].cap, 1) == 0)
 			continue;
-		err = -errno;
-		log_error("VM exit on %s not supported by engine %s",
-		    table[i].what, vcpu->ctx->engine->name);
-		return err;
+		if (errno != ENOTSUP) {
+			int err = -errno;
+
+			log_error("vcpu %d: %s: %s", vcpu->id,
+			    vm_capability_type2name(table[i].cap),
+			    strerror(-err));
+			return err;
+		}
+		if (table[i].missing != NULL && vcpu->id == 0)
+			log_warn("engine %s does not count %s instructions",
+			    vcpu->ctx->engine->name, table[i].missing);
 	}
 	return 0;
 }

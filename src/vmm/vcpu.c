@@ -4,7 +4,8 @@
  *
  * The event word is the futex: a sleeper announces itself, then waits while
  * the word is 0; a poster sets bits, then looks whether anybody sleeps.  Both
- * sides are sequentially consistent, so one of them sees the other.
+ * sides are sequentially consistent, so one of them sees the other.  A vCPU
+ * that polls announces itself too, so that nobody spends a system call on it.
  */
 #include "vm_priv.h"
 
@@ -61,14 +62,18 @@ vcpu_events(struct vcpu *vcpu)
 void
 vcpu_post(struct vcpu *vcpu, uint32_t bits)
 {
+	uint32_t sleeping;
+
 	/*
 	 * Pairs with vcpu_sleep() and vm_run(), which set `sleeping` and
 	 * `running` before they look at the event word.
 	 */
 	__atomic_fetch_or(&vcpu->events, bits, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&vcpu->sleeping, __ATOMIC_SEQ_CST) != 0)
+	sleeping = __atomic_load_n(&vcpu->sleeping, __ATOMIC_SEQ_CST);
+	if (sleeping == VCPU_ASLEEP)
 		futex(&vcpu->events, FUTEX_WAKE_PRIVATE, INT_MAX);
-	else if (__atomic_load_n(&vcpu->running, __ATOMIC_SEQ_CST) != 0)
+	else if (sleeping == VCPU_AWAKE &&
+		 __atomic_load_n(&vcpu->running, __ATOMIC_SEQ_CST) != 0)
 		vcpu->ctx->engine->vcpu_kick(vcpu);
 }
 
@@ -89,34 +94,46 @@ vcpu_set_wait(struct vcpu *vcpu, enum vcpu_wait wait)
 	lock_release(&ctx->halt_lock);
 }
 
+/* Until there is an event: how depends on `mode`. */
 static void
-vcpu_sleep(struct vcpu *vcpu, enum vcpu_wait wait)
+vcpu_wait_events(struct vcpu *vcpu, enum vcpu_sleeping mode)
+{
+	while (__atomic_load_n(&vcpu->events, __ATOMIC_SEQ_CST) == 0) {
+		if (mode == VCPU_POLLING)
+			__builtin_ia32_pause();
+		else
+			futex(&vcpu->events, FUTEX_WAIT_PRIVATE, 0);
+	}
+}
+
+static void
+vcpu_sleep(struct vcpu *vcpu, enum vcpu_wait wait, enum vcpu_sleeping mode)
 {
 	uint64_t since = host_now_ns();
 
-	__atomic_store_n(&vcpu->sleeping, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&vcpu->sleeping, mode, __ATOMIC_SEQ_CST);
 	if (wait != VCPU_WAIT_NONE) {
 		vcpu_set_wait(vcpu, wait);
 		vm_halt_check(vcpu->ctx);
 	}
-	while (__atomic_load_n(&vcpu->events, __ATOMIC_SEQ_CST) == 0)
-		futex(&vcpu->events, FUTEX_WAIT_PRIVATE, 0);
+	vcpu_wait_events(vcpu, mode);
 	if (wait != VCPU_WAIT_NONE)
 		vcpu_set_wait(vcpu, VCPU_WAIT_NONE);
-	__atomic_store_n(&vcpu->sleeping, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&vcpu->sleeping, VCPU_AWAKE, __ATOMIC_SEQ_CST);
 	vcpu_stat_add(vcpu->stats, VMSTAT_IDLE_NS, host_now_ns() - since);
 }
 
 void
 vcpu_sleep_halted(struct vcpu *vcpu, bool intr_enabled)
 {
-	vcpu_sleep(vcpu, intr_enabled ? VCPU_WAIT_NONE : VCPU_WAIT_HALTED);
+	vcpu_sleep(vcpu, intr_enabled ? VCPU_WAIT_NONE : VCPU_WAIT_HALTED,
+	    vcpu->ctx->hlt_poll ? VCPU_POLLING : VCPU_ASLEEP);
 }
 
 void
 vcpu_sleep_wait_sipi(struct vcpu *vcpu)
 {
-	vcpu_sleep(vcpu, VCPU_WAIT_SIPI);
+	vcpu_sleep(vcpu, VCPU_WAIT_SIPI, VCPU_ASLEEP);
 }
 
 /* --- who can still do something ------------------------------------------ */

@@ -160,6 +160,27 @@ vm_set_topology(struct vmctx *ctx, const struct vm_topology *t)
 	return err;
 }
 
+int
+vm_set_hlt_poll(struct vmctx *ctx, bool on)
+{
+	int err = 0;
+
+	lock_acquire(&ctx->lock);
+	for (size_t i = 0; i < VM_MAXCPU; i++)
+		if (ctx->vcpu[i] != NULL)
+			err = -EBUSY;
+	if (err == 0)
+		ctx->hlt_poll = on;
+	lock_release(&ctx->lock);
+	return err;
+}
+
+bool
+vm_hlt_poll(const struct vmctx *ctx)
+{
+	return ctx->hlt_poll;
+}
+
 const struct vm_topology *
 vm_get_topology(struct vmctx *ctx)
 {
@@ -225,6 +246,37 @@ vm_vcpu_open(struct vmctx *ctx, int id)
 	if (err != 0)
 		errno = -err;
 	return vcpu;
+}
+
+void
+vm_set_cpu_vendor(struct vmctx *ctx, enum vm_cpu_vendor vendor)
+{
+	ctx->cpu_vendor = vendor;
+}
+
+enum vm_cpu_vendor
+vm_cpu_vendor(const struct vmctx *ctx)
+{
+	return ctx->cpu_vendor;
+}
+
+/* --- the guest's word to its host ---------------------------------------- */
+
+void
+vm_set_host_notify(struct vmctx *ctx, vm_host_notify_fn fn, void *arg)
+{
+	ctx->host_notify = fn;
+	ctx->host_notify_arg = arg;
+}
+
+void
+vm_host_notify(struct vcpu *vcpu, uint32_t val, unsigned int bytes)
+{
+	struct vmctx *ctx = vcpu->ctx;
+
+	vcpu_stat_add(vcpu->stats, VMSTAT_HOST_NOTIFY, 1);
+	if (ctx->host_notify != NULL)
+		ctx->host_notify(vcpu, val, bytes, ctx->host_notify_arg);
 }
 
 /* --- ending and starting over -------------------------------------------- */

@@ -90,6 +90,12 @@ struct irq_state {
 
 /* --- processors ---------------------------------------------------------- */
 
+enum vcpu_sleeping {
+	VCPU_AWAKE,
+	VCPU_ASLEEP,  /* in the futex `events` */
+	VCPU_POLLING, /* looks at `events` all the time: nobody wakes it */
+};
+
 enum vcpu_wait {
 	VCPU_WAIT_NONE,
 	VCPU_WAIT_HALTED, /* HLT with RFLAGS.IF clear */
@@ -99,7 +105,7 @@ enum vcpu_wait {
 struct vcpu {
 	/* Polled by the engine at every instruction boundary. */
 	uint32_t events;   /* atomic, also the futex word */
-	uint32_t sleeping; /* atomic: waits on `events` */
+	uint32_t sleeping; /* atomic: enum vcpu_sleeping */
 	uint32_t running;  /* atomic: some thread is in vm_run() */
 	struct vmctx *ctx;
 	int id;
@@ -211,6 +217,10 @@ struct vmctx {
 	struct lock lock; /* creation of vCPUs, topology */
 	struct vm_topology topology;
 	bool topology_fixed;
+	bool hlt_poll; /* written before there is a vCPU */
+	enum vm_cpu_vendor cpu_vendor;
+	vm_host_notify_fn host_notify; /* written before the run */
+	void *host_notify_arg;
 	struct vcpu *vcpu[VM_MAXCPU]; /* atomic */
 
 	uint32_t suspended; /* atomic: enum vm_suspend_how */

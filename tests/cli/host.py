@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """What options do to the running program, as the host sees it: the affinity and
-names of threads, wired memory and core dumps, strict ports and MSRs, the most
-processors.
+names of threads, wired memory and core dumps, HLT, strict ports and MSRs, the
+counters, the most processors.
 
 usage: host.py PROGRAM PAYLOAD [TEST ...]
 
@@ -12,6 +12,7 @@ Everything is read from /proc/PID.  Writes TAP.
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -285,6 +286,166 @@ def test_lax_msrs():
              f"{said!r}")
 
 
+def test_msr_flood():
+    """A guest that touches an unknown MSR all the time does not fill the log."""
+    with start("-w") as m:
+        need(m.ask(b"M") == "done", "not done")
+        lines = m.end(1).splitlines()
+        need(0 < len(lines) <= 21, f"{len(lines)} lines")
+
+
+def test_msr_verbose():
+    with start("-w", "-o", "x86.verbosemsr=true") as m:
+        need(m.ask(b"M") == "done", "not done")
+        lines = m.end(1).splitlines()
+        need(len(lines) == 1000, f"{len(lines)} lines")
+
+
+# --- -H and HLT ------------------------------------------------------------
+
+
+def thread_states(m, name, samples=50):
+    """The state letters a thread is seen in, 10 ms apart."""
+    base = f"/proc/{m.process.pid}/task"
+    (tid,) = (t for t in os.listdir(base)
+              if status_of(f"{base}/{t}/status")["Name"] == name)
+    states = set()
+    for _ in range(samples):
+        time.sleep(0.01)
+        states.add(status_of(f"{base}/{tid}/status")["State"][0])
+    return states
+
+
+def halted_states(*options):
+    """How vCPU 0's thread looks while the guest waits in HLT, IF set."""
+    with start(*options) as m:
+        need(m.ask(b"H") == "halting", "no answer")
+        time.sleep(0.2)
+        states = thread_states(m, "vcpu 0")
+        m.process.send_signal(signal.SIGTERM)
+        m.process.wait(TIMEOUT)
+        need(m.process.returncode == 1, f"status {m.process.returncode}")
+    return states
+
+
+def test_hlt_sleeps():
+    """A halted vCPU costs nothing: it sleeps, with -H and without."""
+    for options in (), ("-H",), ("-o", "x86.vmexit_on_hlt=true"):
+        states = halted_states(*options)
+        need(states == {"S"}, f"{options}: {states}")
+
+
+def test_hlt_keeps_the_core():
+    states = halted_states("-o", "x86.vmexit_on_hlt=false")
+    need(states == {"R"}, f"{states}")
+
+
+def test_hlt_for_good():
+    """All halted with interrupts disabled is status 2, however they wait."""
+    for options in (), ("-H",), ("-o", "x86.vmexit_on_hlt=false"):
+        with start("-c", "2", *options) as m:
+            start_others(m, 1)
+            said = m.end(2, b"h")
+            need(said == "", f"{options}: {said!r}")
+
+
+# --- port 0x488 ------------------------------------------------------------
+
+
+def test_host_notify():
+    with start("-o", "host_notify=true", "-o", "stats=true") as m:
+        need(m.ask(b"s") == "done", "not done")
+        said = m.end(1)
+        marks = re.findall(r"^bhyve: (\d+\.\d{6}) s: vcpu 0 notifies (0x[0-9a-f]+)$",
+                           said, re.M)
+        need([mark[1] for mark in marks] == ["0x12", "0x3456", "0x789abcde"],
+             f"{said!r}")
+        times = [float(mark[0]) for mark in marks]
+        need(times == sorted(times) and times[0] > 0, f"{times}")
+        need(counters(said)[0]["host notifications by port 0x488"] == 3,
+             f"{said!r}")
+
+
+def test_host_notify_silent():
+    """Without the key it is bhyve's hook that does nothing."""
+    with start() as m:
+        need(m.ask(b"s") == "done", "not done")
+        need(m.end(1) == "", "something was said")
+
+
+# --- counters --------------------------------------------------------------
+
+
+def counters(text):
+    """vm_print_stats()'s text: a dictionary for each vCPU."""
+    vcpus = []
+    for line in text.splitlines():
+        if re.fullmatch(r"vcpu\d+", line):
+            need(line == f"vcpu{len(vcpus)}", f"{line!r}")
+            vcpus.append({})
+        elif "\t" in line and vcpus:
+            name, value = line.split("\t")
+            vcpus[-1][name.rstrip()] = int(value)
+    return vcpus
+
+
+# Names of bhyve (docs/bhyve.md 2.6) for what every engine counts.
+BHYVE_COUNTERS = """total number of vm exits
+vm exits due to external interrupt
+number of times hlt was intercepted
+number of times %cr access was intercepted
+number of times rdmsr was intercepted
+number of times wrmsr was intercepted
+number of monitor trap exits
+number of times pause was intercepted
+vm exits due to interrupt window opening
+vm exits due to nmi window opening
+number of times in/out was intercepted
+number of times cpuid was intercepted
+vm exits for instruction emulation
+number of vm exits for unknown reason
+number of vm exits handled in userspace
+number of vm exits due to exceptions
+EOI without any in-service interrupt
+error interrupts generated by vlapic
+timer interrupts generated by vlapic
+number of ticks vcpu was idle
+number of NMIs delivered to vcpu
+number of ExtINTs delivered to vcpu""".splitlines()
+
+
+def test_counters():
+    with start("-c", "2", "-w", "-o", "stats=true") as m:
+        start_others(m, 1)
+        m.ask(b"m")
+        vcpus = counters(m.end(1))
+        need(len(vcpus) == 2, f"{len(vcpus)} vCPUs")
+        for vcpu in vcpus:
+            missing = [n for n in BHYVE_COUNTERS if n not in vcpu]
+            need(not missing, f"missing: {missing}")
+        first, second = vcpus
+        need(first["number of times rdmsr was intercepted"] == 1, f"{first}")
+        need(first["number of times in/out was intercepted"] > 100, f"{first}")
+        need(first["total number of vm exits"] >
+             first["number of times in/out was intercepted"], f"{first}")
+        need(second["number of times hlt was intercepted"] >= 1, f"{second}")
+        need(second["number of times rdmsr was intercepted"] == 0, f"{second}")
+
+
+def test_show_vcpus():
+    """SIGUSR1: a line a vCPU, and the machine goes on."""
+    with start("-c", "3") as m:
+        start_others(m, 2)
+        m.process.send_signal(signal.SIGUSR1)
+        lines = [m.err.line() for _ in range(3)]
+        state = r"rip 0x[0-9a-f]+, [\d.]+( [kMGT])? exits"
+        for i, word in enumerate(("running", "halted", "halted")):
+            need(re.match(rf"bhyve: vcpu {i}: {word}, {state}", lines[i]),
+                 lines[i])
+        m.is_alive()
+        m.end(1)
+
+
 # --- the most processors ---------------------------------------------------
 
 
@@ -314,6 +475,15 @@ TESTS = {
     "-e: ports of nobody": test_strict_ports,
     "no -w: MSRs of nobody": test_strict_msrs,
     "-w: MSRs of nobody": test_lax_msrs,
+    "-w: a flood of MSR accesses": test_msr_flood,
+    "-o x86.verbosemsr=true": test_msr_verbose,
+    "HLT sleeps": test_hlt_sleeps,
+    "HLT keeps the core": test_hlt_keeps_the_core,
+    "HLT for good": test_hlt_for_good,
+    "host notify": test_host_notify,
+    "host notify without the key": test_host_notify_silent,
+    "counters": test_counters,
+    "SIGUSR1": test_show_vcpus,
     "64 vCPUs": test_64_cpus,
 }
 

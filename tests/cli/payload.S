@@ -7,10 +7,13 @@
  *
  *	r  reset (port 0xCF9)		t  triple fault
  *	p  power off (ACPI S5)		h  HLT with interrupts disabled
+ *	H  HLT with interrupts enabled, of which none comes
  *	a  switch ACPI on and watch the power button: print "button", power off
  *	i  from then on only print "button"
  *	n  start all other processors, k  say how many came (4 digits)
  *	u  IN from a port that nobody has, m  RDMSR that nobody has (8 digits)
+ *	M  1000 times that RDMSR, then say "done"
+ *	s  notify the host (port 0x488): 0x12, 0x3456, 0x789abcde by width
  *	c  select bvmcons, d  select bvmdbg, and on the selected port:
  *	1 2 4  IN of that many bytes, said in hexadecimal
  *	w W o  OUT of the next letter, as 4 bytes (upper ones set), 2, 1
@@ -39,6 +42,7 @@
 #define FLOOD	   0x100000
 #define NOBODY_PORT 0x5678
 #define NOBODY_MSR 0xdeadbeef
+#define HOST_NOTIFY 0x488
 
 #define ICR	      0xfee00300
 #define INIT_OTHERS   0x000c4500
@@ -115,6 +119,16 @@ halt:
 	hlt
 	jmp	halt
 
+halt_open:
+	movb	$0xff, %al		/* both 8259s' masks */
+	outb	%al, $0x21
+	outb	%al, $0xa1
+	movl	$msg_halting, %esi
+	call	puts
+	sti
+1:	hlt
+	jmp	1b
+
 watch:
 	movb	$ACPI_ENABLE, %al
 	outb	%al, $SMI_CMD
@@ -183,6 +197,28 @@ say_eax:
 	movl	%eax, %ebx
 	movl	$8, %ecx
 	call	puthex
+	jmp	poll
+
+msrs:
+	movl	$1000, %edi
+1:	movl	$NOBODY_MSR, %ecx
+	rdmsr
+	decl	%edi
+	jnz	1b
+	movl	$msg_done, %esi
+	call	puts
+	jmp	poll
+
+notify:
+	movw	$HOST_NOTIFY, %dx
+	movb	$0x12, %al
+	outb	%al, %dx
+	movw	$0x3456, %ax
+	outw	%ax, %dx
+	movl	$0x789abcde, %eax
+	outl	%eax, %dx
+	movl	$msg_done, %esi
+	call	puts
 	jmp	poll
 
 select_cons:
@@ -305,12 +341,15 @@ commands:
 	COMMAND 't', triple_fault
 	COMMAND 'p', power_off
 	COMMAND 'h', halt
+	COMMAND 'H', halt_open
 	COMMAND 'a', watch
 	COMMAND 'i', ignore
 	COMMAND 'n', others
 	COMMAND 'k', came
 	COMMAND 'u', nobody
 	COMMAND 'm', msr
+	COMMAND 'M', msrs
+	COMMAND 's', notify
 	COMMAND 'c', select_cons
 	COMMAND 'd', select_dbg
 	COMMAND '1', in1
@@ -337,6 +376,10 @@ msg_end:
 	.asciz	"\r\n"
 msg_flooded:
 	.asciz	"flooded\r\n"
+msg_done:
+	.asciz	"done\r\n"
+msg_halting:
+	.asciz	"halting\r\n"
 msg_ready:
 	.asciz	"ready\r\n"
 msg_acpi:

@@ -204,7 +204,8 @@ make_chips(struct guest *g)
 	    (err = pmtimer_create(g->ctx)) != 0 ||
 	    (err = acpi_pm_create(g->ctx, &g->pm)) != 0 ||
 	    (err = pcport_create(g->ctx)) != 0 ||
-	    (err = i8042_create(g->ctx)) != 0)
+	    (err = i8042_create(g->ctx)) != 0 ||
+	    (err = xmsr_create(g->ctx)) != 0)
 		return err;
 	return comport_create(g->ctx, "com1", 0x3f8, 4, NULL);
 }

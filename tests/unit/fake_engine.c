@@ -237,15 +237,16 @@ const struct vm_engine_ops fake_engine = { FAKE_OPS("fake", fake_create) };
 const struct vm_engine_ops fake_engine_broken = { FAKE_OPS(
     "broken", fake_create_fails) };
 
-struct vmctx *
-fake_vm_new(unsigned int ncpus, fake_guest guest)
+static struct vmctx *
+fake_vm_make(unsigned int ncpus, fake_guest guest, bool hlt_poll)
 {
 	uint16_t n = (uint16_t)ncpus;
 	const struct vm_topology t = { n, n, 1, 1 };
 	struct vmctx *ctx;
 
 	if (vm_new("test", &fake_engine, &ctx) != 0 ||
-	    vm_set_topology(ctx, &t) != 0)
+	    vm_set_topology(ctx, &t) != 0 ||
+	    vm_set_hlt_poll(ctx, hlt_poll) != 0)
 		abort();
 	if (guest != NULL)
 		fake_vm(ctx)->guest = guest;
@@ -253,4 +254,16 @@ fake_vm_new(unsigned int ncpus, fake_guest guest)
 		if (vm_vcpu_open(ctx, (int)i) == NULL)
 			abort();
 	return ctx;
+}
+
+struct vmctx *
+fake_vm_new(unsigned int ncpus, fake_guest guest)
+{
+	return fake_vm_make(ncpus, guest, false);
+}
+
+struct vmctx *
+fake_vm_new_polling(unsigned int ncpus, fake_guest guest)
+{
+	return fake_vm_make(ncpus, guest, true);
 }

@@ -41,6 +41,8 @@ struct fake_vm *fake_vm(struct vmctx *);
 struct fake_vcpu *fake_vcpu(struct vcpu *);
 /* A machine whose vCPUs run `guest`; never NULL. */
 struct vmctx *fake_vm_new(unsigned int ncpus, fake_guest guest);
+/* With vm_set_hlt_poll(). */
+struct vmctx *fake_vm_new_polling(unsigned int ncpus, fake_guest guest);
 /* What an engine does with VCPU_EV_STOP.  False: it was not set. */
 bool fake_take_stop(struct vcpu *, struct vm_exit *);
 /* Sleeps until there is an event, takes all; the default guest. */

@@ -37,10 +37,14 @@ post_and_take(void **state)
 /* --- ping pong: every post must wake the other side ---------------------- */
 
 #define ROUNDS 20000
+/* Who polls keeps its CPU; where there is one, a round takes two time slices.
+ */
+#define ROUNDS_POLL 500
 
 struct pong {
 	struct vcpu *self, *peer;
 	bool first;
+	int rounds;
 };
 
 static void *
@@ -48,7 +52,7 @@ pong(void *arg)
 {
 	struct pong *p = arg;
 
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < p->rounds; i++) {
 		if (p->first)
 			vcpu_post(p->peer, VCPU_EV_ENGINE);
 		do
@@ -61,11 +65,10 @@ pong(void *arg)
 }
 
 static void
-no_lost_wakeup(void **state)
+play_pong(struct vmctx *ctx, int rounds)
 {
-	struct vmctx *ctx = fake_vm_new(2, NULL);
 	struct vcpu *a = vm_vcpu_get(ctx, 0), *b = vm_vcpu_get(ctx, 1);
-	struct pong p[2] = { { a, b, true }, { b, a, false } };
+	struct pong p[2] = { { a, b, true, rounds }, { b, a, false, rounds } };
 	pthread_t t[2];
 
 	alarm(60); /* a lost wake-up would hang here */
@@ -77,6 +80,23 @@ no_lost_wakeup(void **state)
 	assert_int_equal(*vcpu_events(a) | *vcpu_events(b), 0);
 	assert_true(vcpu_stats(a)[VMSTAT_IDLE_NS] > 0);
 	vm_close(ctx);
+}
+
+static void
+no_lost_wakeup(void **state)
+{
+	play_pong(fake_vm_new(2, NULL), ROUNDS);
+}
+
+/* x86.vmexit_on_hlt=false: nobody sleeps, and nobody misses anything either. */
+static void
+no_lost_wakeup_polling(void **state)
+{
+	struct vmctx *ctx = fake_vm_new_polling(2, NULL);
+
+	assert_true(vm_hlt_poll(ctx));
+	assert_int_equal(vm_set_hlt_poll(ctx, false), -EBUSY);
+	play_pong(ctx, ROUNDS_POLL);
 }
 
 /* --- halted -------------------------------------------------------------- */
@@ -128,9 +148,8 @@ sleeper_end(struct sleeper *s)
  * How the machine ended.
  */
 static enum vm_suspend_how
-two_asleep(struct sleeper a, struct sleeper b)
+two_asleep(struct vmctx *ctx, struct sleeper a, struct sleeper b)
 {
-	struct vmctx *ctx = fake_vm_new(3, NULL);
 	enum vm_suspend_how how;
 
 	a.vcpu = vm_vcpu_get(ctx, 0);
@@ -151,18 +170,39 @@ two_asleep(struct sleeper a, struct sleeper b)
 }
 
 static void
-all_halted(void **state)
+check_halted(struct vmctx *(*vm_of)(unsigned int, fake_guest))
 {
 	const struct sleeper off = { 0 }, on = { .intr_enabled = true };
 	const struct sleeper sipi = { .wait_sipi = true };
+	const struct {
+		struct sleeper a, b;
+		enum vm_suspend_how how;
+	} table[] = {
+		{ off, off, VM_SUSPEND_HALT },
+		{ off, on, VM_SUSPEND_NONE },
+		{ on, off, VM_SUSPEND_NONE },
+		/* Who waits for a SIPI waits for one of the others. */
+		{ sipi, off, VM_SUSPEND_HALT },
+		{ off, sipi, VM_SUSPEND_HALT },
+		{ sipi, sipi, VM_SUSPEND_NONE },
+	};
 
-	assert_int_equal(two_asleep(off, off), VM_SUSPEND_HALT);
-	assert_int_equal(two_asleep(off, on), VM_SUSPEND_NONE);
-	assert_int_equal(two_asleep(on, off), VM_SUSPEND_NONE);
-	/* Who waits for a SIPI waits for one of the others. */
-	assert_int_equal(two_asleep(sipi, off), VM_SUSPEND_HALT);
-	assert_int_equal(two_asleep(off, sipi), VM_SUSPEND_HALT);
-	assert_int_equal(two_asleep(sipi, sipi), VM_SUSPEND_NONE);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		assert_int_equal(
+		    two_asleep(vm_of(3, NULL), table[i].a, table[i].b),
+		    table[i].how);
+}
+
+static void
+all_halted(void **state)
+{
+	check_halted(fake_vm_new);
+}
+
+static void
+all_halted_polling(void **state)
+{
+	check_halted(fake_vm_new_polling);
 }
 
 /* The last vCPU to halt has just woken the one before it. */
@@ -283,7 +323,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(post_and_take),
 		cmocka_unit_test(no_lost_wakeup),
+		cmocka_unit_test(no_lost_wakeup_polling),
 		cmocka_unit_test(all_halted),
+		cmocka_unit_test(all_halted_polling),
 		cmocka_unit_test(an_nmi_in_flight_is_no_halt),
 		cmocka_unit_test(sipi_from_outside),
 		cmocka_unit_test(briefs_and_stats),

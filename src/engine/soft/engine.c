@@ -65,6 +65,7 @@ soft_vm_create(struct vmctx *ctx)
 		return err;
 	}
 	vm_set_engine_state(ctx, vm);
+	vm_set_cpu_vendor(ctx, VM_CPU_AMD);
 	return 0;
 }
 

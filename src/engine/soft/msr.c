@@ -4,10 +4,9 @@
  * sorted table.
  *
  * Intel SDM 4, AMD APM 2 appendix A.  What is not in the table is asked of the
- * bus (TSC, APIC, x2APIC); what nobody knows leaves vm_run() with
- * VM_EXITCODE_RDMSR / WRMSR.  MTRRs are checked and stored, memory types do not
- * exist.  AMD performance counters and P-states read 0 and ignore writes, as on
- * bhyve (docs/bhyve.md 1.11).
+ * bus (TSC, APIC, x2APIC, and those that do nothing: chip/xmsr.c); what nobody
+ * knows leaves vm_run() with VM_EXITCODE_RDMSR / WRMSR.  MTRRs are checked and
+ * stored, memory types do not exist.
  * Runs on the vCPU's thread; the bus is called after fpu_park().
  */
 #include "cpu.h"
@@ -256,19 +255,11 @@ set_kvm_system_time(
 
 /* clang-format off */
 static const struct msr_desc msr_table[] = {
-	/* P5_MC_ADDR, P5_MC_TYPE */
-	{ 0x00000000, 0x00000001, get_const, set_ignored, .arg = 0 },
 	{ 0x00000011, 0x00000011, get_field, set_kvm_wall_clock, OFF(msr.kvm_wall_clock) },
 	{ 0x00000012, 0x00000012, get_field, set_kvm_system_time, OFF(msr.kvm_system_time) },
-	/* PLATFORM_ID */
-	{ 0x00000017, 0x00000017, get_const, NULL, .arg = 0 },
 	/* SPEC_CTRL, PRED_CMD */
 	{ 0x00000048, 0x00000048, get_field, set_checked, OFF(msr.spec_ctrl), .arg = ~7ull },
 	{ 0x00000049, 0x00000049, NULL, set_pred_cmd, .arg = 0 },
-	/* BIOS_SIGN_ID, AMD's PATCH_LEVEL */
-	{ 0x0000008b, 0x0000008b, get_const, set_ignored, .arg = 0 },
-	/* PLATFORM_INFO */
-	{ 0x000000ce, 0x000000ce, get_const, NULL, .arg = 0 },
 	/* MTRRcap: 8 variable ranges, fixed ranges, WC */
 	{ 0x000000fe, 0x000000fe, get_const, NULL, .arg = 0x508 },
 	{ 0x00000174, 0x00000174, get_field, set_low32, OFF(sysenter_cs) },
@@ -298,27 +289,12 @@ static const struct msr_desc msr_table[] = {
 	{ 0xc0000101, 0xc0000101, get_seg_base, set_seg_base, .arg = SEG_GS },
 	{ 0xc0000102, 0xc0000102, get_field, set_canonical, OFF(kernel_gs_base) },
 	{ 0xc0000103, 0xc0000103, get_field, set_low32, OFF(tsc_aux) },
-	/* PERF_CTL0-3, PERF_CTR0-3 */
-	{ 0xc0010000, 0xc0010007, get_const, set_ignored, .arg = 0 },
 	{ 0xc0010010, 0xc0010010, get_field, set_field, OFF(msr.syscfg) },
 	{ 0xc0010015, 0xc0010015, get_field, set_hwcr, OFF(msr.hwcr) },
-	/* TOP_MEM2 (SYSCFG does not enable it) */
-	{ 0xc001001d, 0xc001001d, get_const, set_ignored, .arg = 0 },
 	{ 0xc001001f, 0xc001001f, get_field, set_field, OFF(msr.nb_cfg) },
-	/* PATCH_LOADER */
-	{ 0xc0010020, 0xc0010020, NULL, set_ignored, .arg = 0 },
-	/* MMIO_CONF_BASE; P-states */
-	{ 0xc0010058, 0xc0010058, get_const, set_ignored, .arg = 0 },
-	{ 0xc0010061, 0xc001006b, get_const, set_ignored, .arg = 0 },
-	/* OSVW_ID_LENGTH, OSVW_STATUS */
-	{ 0xc0010140, 0xc0010141, get_const, set_ignored, .arg = 0 },
 	{ 0xc0011020, 0xc0011020, get_field, set_field, OFF(msr.ls_cfg) },
-	/* IC_CFG, DC_CFG, BU_CFG */
-	{ 0xc0011021, 0xc0011023, get_const, set_ignored, .arg = 0 },
 	/* DE_CFG, with the bit that makes LFENCE serialise */
 	{ 0xc0011029, 0xc0011029, get_field, set_field, OFF(msr.de_cfg) },
-	/* BU_CFG2 and its neighbours */
-	{ 0xc001102a, 0xc001102f, get_const, set_ignored, .arg = 0 },
 };
 /* clang-format on */
 

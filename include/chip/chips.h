@@ -24,7 +24,8 @@ struct chardev;
 /*
  * Local APICs, I/O APIC and the 8259 pair belong together: this makes all of
  * them, connects the wires and registers as the machine's irqchip.  Every vCPU
- * of the topology must be open.  `x2apic`: vCPUs start in x2APIC mode (-x).
+ * of the topology must be open.  `x2apic`: vCPUs start in x2APIC mode (-x).  An
+ * engine that has its own is asked for those, and *ret_chip is NULL.
  */
 struct irqchip;
 int irqchip_create(
@@ -42,7 +43,7 @@ enum apic_lvt_source {
 int
 irqchip_local_irq(struct irqchip *, int vcpu, enum apic_lvt_source) WARN_UNUSED;
 
-/* 8254 with port 0x61: gsi 0 from counter 0. */
+/* 8254 with port 0x61: gsi 0 from counter 0; or the engine's own. */
 int i8254_create(struct vmctx *) WARN_UNUSED;
 /* 8 timers, 10 MHz, MMIO 0xFED00000. */
 int hpet_create(struct vmctx *) WARN_UNUSED;

@@ -19,16 +19,25 @@
 
 struct vm_debug_point;
 
+/* It works, but only who asks for it by name would want it. */
+#define VM_ENGINE_SLOW 1
+
 /*
- * All members are mandatory.  vcpu_* calls other than vcpu_kick come from the
- * vCPU's thread, or from any thread while it does not run.  Return 0 or -errno.
+ * All members are mandatory, but for what says otherwise.  vcpu_* calls other
+ * than vcpu_kick come from the vCPU's thread, or from any thread while it does
+ * not run.  Return 0 or -errno.
  */
 struct vm_engine_ops {
 	const char *name;    /* as given to -E */
 	const char *summary; /* one line for --help */
 	/*
-	 * Can this host run it?  0, or -errno with the reason in one line.
-	 * `why` is also set on success when it is worth telling.
+	 * Every vCPU's thread runs from the beginning: the engine itself keeps
+	 * a processor that waits for its start-up message.
+	 */
+	bool starts_aps;
+	/*
+	 * Can this host run it?  0, VM_ENGINE_SLOW, or -errno, with the reason
+	 * in one line.  `why` is also set on success when it is worth telling.
 	 */
 	int (*probe)(char *why, size_t why_len);
 
@@ -38,6 +47,13 @@ struct vm_engine_ops {
 	int (*mem_setup)(struct vmctx *);
 	/* Someone other than a vCPU stored to [gpa, gpa+len).  Any thread. */
 	void (*mem_written)(struct vmctx *, uint64_t gpa, size_t len);
+
+	/*
+	 * The engine's own interrupt controllers and 8254 (vmm/irq.h); NULL:
+	 * the machine has chips for them.
+	 */
+	int (*irqchip_create)(struct vmctx *, bool x2apic);
+	int (*pit_create)(struct vmctx *);
 
 	int (*vcpu_create)(struct vcpu *);
 	void (*vcpu_destroy)(struct vcpu *);

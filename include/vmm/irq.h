@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <util/util.h>
+
 struct vmctx;
 struct vcpu;
 
@@ -47,6 +49,13 @@ struct irqchip_ops {
 	int (*msi)(void *chip, uint64_t addr, uint32_t data);
 };
 void irq_set_chip(struct vmctx *, const struct irqchip_ops *, void *chip);
+
+/*
+ * Makes the engine's own controllers (its own 8254), wired as above.  -ENOTSUP
+ * when it has none and chips must be made; 0, or another -errno.
+ */
+int irq_engine_chip(struct vmctx *, bool x2apic) WARN_UNUSED;
+int irq_engine_pit(struct vmctx *) WARN_UNUSED;
 
 /*
  * What a software CPU asks its local APIC.  Only called from the vCPU's own

@@ -12,6 +12,7 @@
  */
 #include <chip/chips.h>
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include <util/lock.h>
@@ -691,9 +692,12 @@ i8254_register(struct i8254 *pit)
 int
 i8254_create(struct vmctx *ctx)
 {
-	struct i8254 *pit = xcalloc(1, sizeof(*pit));
-	int err;
+	struct i8254 *pit;
+	int err = irq_engine_pit(ctx);
 
+	if (err != -ENOTSUP)
+		return err;
+	pit = xcalloc(1, sizeof(*pit));
 	pit->ctx = ctx;
 	lock_init(&pit->lock);
 	err = i8254_register(pit);

@@ -307,8 +307,8 @@ irqchip_destroy_parts(struct irqchip *chip)
 		lapic_destroy(chip->lapic[i]);
 }
 
-int
-irqchip_create(struct vmctx *ctx, bool x2apic, struct irqchip **ret_chip)
+static int
+irqchip_create_chips(struct vmctx *ctx, bool x2apic, struct irqchip **ret_chip)
 {
 	struct irqchip *chip = xcalloc(1, sizeof(*chip));
 	int err;
@@ -339,4 +339,14 @@ irqchip_create(struct vmctx *ctx, bool x2apic, struct irqchip **ret_chip)
 	irq_set_chip(ctx, &irqchip_ops, chip);
 	*ret_chip = chip;
 	return 0;
+}
+
+int
+irqchip_create(struct vmctx *ctx, bool x2apic, struct irqchip **ret_chip)
+{
+	int err = irq_engine_chip(ctx, x2apic);
+
+	*ret_chip = NULL;
+	return err == -ENOTSUP ? irqchip_create_chips(ctx, x2apic, ret_chip)
+			       : err;
 }

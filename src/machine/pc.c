@@ -38,7 +38,10 @@ pc_engine_named(struct machine *m, const char *name, struct machine_err *e)
 			continue;
 		m->engine = vm_engine_table[i];
 		error = m->engine->probe(why, sizeof(why));
-		if (error == 0)
+		if (error == VM_ENGINE_SLOW)
+			log_warn("engine %s: %s; -E auto would not take it",
+			    name, why);
+		if (error >= 0)
 			return 0;
 		snprintf(e->buf, e->len, "%.100s: %s",
 		    conf_origin(e->conf, "engine"), why);

@@ -100,6 +100,22 @@ irq_set_chip(struct vmctx *ctx, const struct irqchip_ops *ops, void *chip)
 	lock_release(&irq->lock);
 }
 
+int
+irq_engine_chip(struct vmctx *ctx, bool x2apic)
+{
+	if (ctx->engine->irqchip_create == NULL)
+		return -ENOTSUP;
+	return ctx->engine->irqchip_create(ctx, x2apic);
+}
+
+int
+irq_engine_pit(struct vmctx *ctx)
+{
+	if (ctx->engine->pit_create == NULL)
+		return -ENOTSUP;
+	return ctx->engine->pit_create(ctx);
+}
+
 /* --- the controllers' side: one processor -------------------------------- */
 
 void

@@ -28,9 +28,9 @@ engine_choose(const char *name)
 		why[0] = '\0';
 		err = e->probe(why, sizeof(why));
 		log_debug("engine %s: %s%s%s", e->name,
-		    err == 0 ? "usable" : strerror(-err),
+		    err >= 0 ? "usable" : strerror(-err),
 		    why[0] != '\0' ? ": " : "", why);
-		if (err == 0)
+		if (err == 0 || (err == VM_ENGINE_SLOW && name != NULL))
 			return e;
 		if (name != NULL)
 			errno = -err;

@@ -483,15 +483,18 @@ run_start_ap(struct vmctx *ctx, struct vcpu *vcpu, struct vm_exit *x)
 static int
 run_begin(struct vmctx *ctx)
 {
-	int err;
+	int err = 0;
 
-	for (unsigned int i = 0; i < vm_ncpus(ctx); i++)
-		if (vm_vcpu_open(ctx, (int)i) == NULL) {
+	for (unsigned int i = 0; i < vm_ncpus(ctx) && err == 0; i++) {
+		struct vcpu *vcpu = vm_vcpu_open(ctx, (int)i);
+
+		if (vcpu == NULL) {
 			err = -errno;
 			log_error("vcpu %u: %s", i, strerror(errno));
-			return err;
+		} else if (i == 0 || ctx->engine->starts_aps) {
+			err = vcpu_apply_opts(vcpu, &ctx->opts);
 		}
-	err = vcpu_apply_opts(vm_vcpu_get(ctx, 0), &ctx->opts);
+	}
 	if (err != 0)
 		return err;
 	/* /proc/PID/comm: 15 characters, and needs nobody's argv. */
@@ -499,9 +502,16 @@ run_begin(struct vmctx *ctx)
 		prctl(PR_SET_NAME, ctx->opts.title, 0, 0, 0);
 	__atomic_store_n(&ctx->run_active, 1, __ATOMIC_SEQ_CST);
 	err = vcpu_start(vm_vcpu_get(ctx, 0));
-	if (err != 0)
+	if (err != 0) {
 		__atomic_store_n(&ctx->run_active, 0, __ATOMIC_SEQ_CST);
-	return err;
+		return err;
+	}
+	/* From here on who fails ends a run that has begun. */
+	for (unsigned int i = 1; i < vm_ncpus(ctx) && ctx->engine->starts_aps;
+	     i++)
+		if (vcpu_start(vm_vcpu_get(ctx, i)) != 0)
+			vm_abort(ctx);
+	return 0;
 }
 
 /* Until the last vCPU thread ended. */

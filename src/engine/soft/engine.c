@@ -40,8 +40,7 @@ soft(struct vcpu *vcpu)
 static int
 soft_probe(char *why, size_t why_len)
 {
-	(void)snprintf(
-	    why, why_len, "the software CPU (no kvm engine is built in yet)");
+	(void)snprintf(why, why_len, "the software CPU");
 	return 0;
 }
 

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine.c - Linux's KVM as an engine (vmm/engine.h): machines and vCPUs are
+ * made and undone here.  The processors' threads run from the start; those that
+ * wait for a start-up message wait in the kernel.
+ */
+#include "kvm_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <util/log.h>
+#include <vmm/mem.h>
+
+#include "step.h"
+
+/* --- machines ------------------------------------------------------------- */
+
+static int
+machine_caps(struct kvm_machine *vm)
+{
+	struct kvm_enable_cap msr = {
+		.cap = KVM_CAP_X86_USER_SPACE_MSR,
+		.args[0] =
+		    KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER,
+	};
+
+	return vm->has.msr_exits ? kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &msr) : 0;
+}
+
+static int
+machine_init(struct kvm_machine *vm)
+{
+	char why[256];
+	int err;
+
+	vm->sys_fd = kvm_open(why, sizeof(why));
+	if (vm->sys_fd < 0) {
+		log_error("kvm: %s", why);
+		return vm->sys_fd;
+	}
+	kvm_find_features(vm->sys_fd, &vm->has);
+	err = kvm_ioctl(vm->sys_fd, KVM_GET_VCPU_MMAP_SIZE, NULL);
+	if (err < 0)
+		return err;
+	vm->run_bytes = (size_t)err;
+	vm->fd = kvm_ioctl(vm->sys_fd, KVM_CREATE_VM, NULL);
+	if (vm->fd < 0)
+		return vm->fd;
+	err = machine_caps(vm);
+	if (err >= 0)
+		err = kvm_irqchip_make(vm);
+	return err < 0 ? err : kvm_kick_init();
+}
+
+static void
+kvm_vm_destroy(struct vmctx *ctx)
+{
+	struct kvm_machine *vm = kvm_machine_of(ctx);
+
+	if (vm == NULL)
+		return;
+	kvm_watch_stop(vm);
+	if (vm->fd >= 0)
+		close(vm->fd);
+	if (vm->sys_fd >= 0)
+		close(vm->sys_fd);
+	free(vm);
+	vm_set_engine_state(ctx, NULL);
+}
+
+static int
+kvm_vm_create(struct vmctx *ctx)
+{
+	struct kvm_machine *vm = calloc(1, sizeof(*vm));
+	int err;
+
+	if (vm == NULL)
+		return -ENOMEM;
+	vm->ctx = ctx;
+	vm->fd = vm->sys_fd = -1;
+	vm_set_engine_state(ctx, vm);
+	err = machine_init(vm);
+	if (err < 0)
+		kvm_vm_destroy(ctx);
+	return err;
+}
+
+static int
+set_slot(struct kvm_machine *vm, uint32_t slot, uint64_t gpa, uint64_t len,
+    uint8_t *hva)
+{
+	struct kvm_userspace_memory_region r = {
+		.slot = slot,
+		.guest_phys_addr = gpa,
+		.memory_size = len,
+		.userspace_addr = (uintptr_t)hva,
+	};
+
+	return len > 0 ? kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) : 0;
+}
+
+static int
+kvm_mem_setup(struct vmctx *ctx)
+{
+	struct kvm_machine *vm = kvm_machine_of(ctx);
+	const struct vm_ram *ram = vm_ram(ctx);
+	int err = set_slot(vm, 0, 0, ram->lowmem, ram->base);
+
+	return err < 0 ? err
+		       : set_slot(vm, 1, GPA_HIGHMEM_BASE, ram->highmem,
+			     ram->base + ram->lowmem);
+}
+
+/* The processor looks for itself. */
+static void
+kvm_mem_written(struct vmctx *ctx, uint64_t gpa, size_t len)
+{
+}
+
+/* --- processors ----------------------------------------------------------- */
+
+static int
+cpu_init(struct kvm_cpu *k)
+{
+	unsigned long id = (unsigned long)vcpu_id(k->vcpu);
+	int err;
+
+	if ((int)id >= k->vm->has.max_vcpus) {
+		log_error("kvm: this host allows %d virtual CPUs a machine",
+		    k->vm->has.max_vcpus);
+		return -EINVAL;
+	}
+	k->fd = kvm_ioctl_val(k->vm->fd, KVM_CREATE_VCPU, id);
+	if (k->fd < 0)
+		return k->fd;
+	k->run = mmap(NULL, k->vm->run_bytes, PROT_READ | PROT_WRITE,
+	    MAP_SHARED, k->fd, 0);
+	if (k->run == MAP_FAILED)
+		return -errno;
+	err = kvm_ioctl(k->fd, KVM_GET_TSC_KHZ, NULL);
+	if (err > 0)
+		k->vm->tsc_khz = (uint32_t)err;
+	err = kvm_cpuid_set(k);
+	if (err == 0)
+		err = kvm_power_on_save(k);
+	return err < 0 ? err : kvm_vcpu_reset(k->vcpu);
+}
+
+static void
+kvm_vcpu_destroy(struct vcpu *vcpu)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+
+	if (k == NULL)
+		return;
+	kvm_step_free(k);
+	kvm_power_on_free(k);
+	if (k->run != MAP_FAILED)
+		munmap(k->run, k->vm->run_bytes);
+	if (k->fd >= 0)
+		close(k->fd);
+	free(k);
+	vcpu_set_engine_state(vcpu, NULL);
+}
+
+static int
+kvm_vcpu_create(struct vcpu *vcpu)
+{
+	struct kvm_cpu *k = calloc(1, sizeof(*k));
+	int err;
+
+	if (k == NULL)
+		return -ENOMEM;
+	k->vm = kvm_machine_of(vcpu_vm(vcpu));
+	k->vcpu = vcpu;
+	k->fd = k->stats_fd = -1;
+	k->run = MAP_FAILED;
+	vcpu_set_engine_state(vcpu, k);
+	err = cpu_init(k);
+	if (err < 0)
+		kvm_vcpu_destroy(vcpu);
+	return err;
+}
+
+/* --- capabilities --------------------------------------------------------- */
+
+/*
+ * Halted vCPUs sleep in the kernel, which also yields when one spins, so that
+ * -H and -P ask for what is so.
+ */
+static int
+kvm_get_cap(struct vcpu *vcpu, enum vm_cap_type cap, int *ret_val)
+{
+	*ret_val =
+	    cap == VM_CAP_UNRESTRICTED_GUEST || cap == VM_CAP_ENABLE_INVPCID
+		? 1
+		: kvm_cpu_of(vcpu)->cap[cap];
+	return 0;
+}
+
+static int
+kvm_set_cap(struct vcpu *vcpu, enum vm_cap_type cap, int val)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+
+	if (cap == VM_CAP_UNRESTRICTED_GUEST || cap == VM_CAP_ENABLE_INVPCID)
+		return val != 0 ? 0 : -ENOTSUP;
+	k->cap[cap] = val != 0;
+	if (cap == VM_CAP_HALT_EXIT || cap == VM_CAP_PAUSE_EXIT)
+		return 0;
+	return kvm_debug_update(k);
+}
+
+static int
+kvm_restart_insn(struct vcpu *vcpu)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	struct kvm_regs *regs = kvm_regs(k);
+
+	if (regs == NULL)
+		return -EIO;
+	if (regs->rip != k->exit_rip) {
+		regs->rip = k->exit_rip;
+		k->regs_dirty = true;
+	}
+	return 0;
+}
+
+extern const struct vm_engine_ops kvm_engine_ops;
+const struct vm_engine_ops kvm_engine_ops = {
+	.name = "kvm",
+	.summary = "hardware virtualization, Linux's /dev/kvm",
+	.starts_aps = true,
+	.probe = kvm_probe,
+	.vm_create = kvm_vm_create,
+	.vm_destroy = kvm_vm_destroy,
+	.mem_setup = kvm_mem_setup,
+	.mem_written = kvm_mem_written,
+	.irqchip_create = kvm_irqchip_create,
+	.pit_create = kvm_pit_create,
+	.vcpu_create = kvm_vcpu_create,
+	.vcpu_destroy = kvm_vcpu_destroy,
+	.vcpu_reset = kvm_vcpu_reset,
+	.vcpu_run = kvm_vcpu_run,
+	.vcpu_kick = kvm_vcpu_kick,
+	.get_reg = kvm_get_reg,
+	.set_reg = kvm_set_reg,
+	.get_desc = kvm_get_desc,
+	.set_desc = kvm_set_desc,
+	.get_cap = kvm_get_cap,
+	.set_cap = kvm_set_cap,
+	.inject = kvm_inject,
+	.restart_insn = kvm_restart_insn,
+	.gla2gpa = kvm_gla2gpa,
+	.set_debug = kvm_set_debug,
+	.get_xsave = kvm_get_xsave,
+	.set_xsave = kvm_set_xsave,
+};

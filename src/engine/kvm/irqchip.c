@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * irqchip.c - the kernel's interrupt controllers and 8254 as the machine's.
+ *
+ * The wires are those of chip/irqchip.c: gsi 0 is the 8259's IRQ 0 and I/O APIC
+ * pin 2, 1 and 3 to 15 reach both, 16 to 23 the I/O APIC.  Messages go by
+ * KVM_SIGNAL_MSI.  Lines change with the core's irq lock held, from any thread.
+ */
+#include "kvm_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <util/log.h>
+#include <vmm/chip.h>
+#include <vmm/irq.h>
+#include <vmm/mem.h>
+#include <vmm/snap.h>
+#include <vmm/vm.h>
+
+#define PIC_PINS     8u
+#define ISA_PINS     16u
+#define GSI_TIMER    0u
+#define GSI_CASCADE  2u
+#define PIN_TIMER    2u
+#define MSI_ADDR_MSK 0xfff00000ull
+#define MSI_ADDR     0xfee00000ull
+/* Above RAM, below the local APIC: three pages and one that Intel's
+ * processors need for real mode. */
+#define TSS_ADDR      0xfffbd000ul
+#define IDENTITY_ADDR 0xfffbc000ull
+
+/* What a reset goes back to, and what a snapshot holds. */
+struct chip_state {
+	struct kvm_irqchip chip[3]; /* 8259 master, slave, I/O APIC */
+	struct kvm_pit_state2 pit;
+};
+
+struct kvm_chip {
+	struct kvm_machine *vm;
+	struct lock lock;
+	bool has_pit;
+	struct chip_state power_on;
+	struct kvm_clock_data clock;
+};
+
+/* --- wires ---------------------------------------------------------------- */
+
+static struct kvm_irq_routing_entry
+route(uint32_t gsi, uint32_t chip, uint32_t pin)
+{
+	return (struct kvm_irq_routing_entry){
+		.gsi = gsi,
+		.type = KVM_IRQ_ROUTING_IRQCHIP,
+		.u.irqchip = { .irqchip = chip, .pin = pin },
+	};
+}
+
+static unsigned int
+wires(struct kvm_irq_routing_entry *e)
+{
+	unsigned int n = 0;
+
+	for (uint32_t gsi = 0; gsi < IRQ_NGSI; gsi++) {
+		if (gsi == GSI_CASCADE)
+			continue;
+		if (gsi < ISA_PINS)
+			e[n++] = route(gsi,
+			    gsi < PIC_PINS ? KVM_IRQCHIP_PIC_MASTER
+					   : KVM_IRQCHIP_PIC_SLAVE,
+			    gsi % PIC_PINS);
+		e[n++] = route(gsi, KVM_IRQCHIP_IOAPIC,
+		    gsi == GSI_TIMER ? PIN_TIMER : gsi);
+	}
+	return n;
+}
+
+static int
+set_routes(struct kvm_machine *vm)
+{
+	size_t max = 2 * IRQ_NGSI;
+	struct kvm_irq_routing *r =
+	    calloc(1, sizeof(*r) + max * sizeof(struct kvm_irq_routing_entry));
+	int err;
+
+	if (r == NULL)
+		return -ENOMEM;
+	r->nr = wires(r->entries);
+	err = kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, r);
+	free(r);
+	return err;
+}
+
+int
+kvm_irqchip_make(struct kvm_machine *vm)
+{
+	uint64_t identity = IDENTITY_ADDR;
+	int err = kvm_ioctl_val(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR);
+
+	/* Only Intel's need it, and not all kernels have it. */
+	(void)kvm_ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
+	if (err >= 0)
+		err = kvm_ioctl(vm->fd, KVM_CREATE_IRQCHIP, NULL);
+	if (err >= 0)
+		err = set_routes(vm);
+	return MIN(err, 0);
+}
+
+static void
+chip_set_gsi(void *arg, unsigned int gsi, bool level)
+{
+	struct kvm_chip *c = arg;
+	struct kvm_irq_level irq = { .irq = gsi, .level = level };
+	int err = kvm_ioctl(c->vm->fd, KVM_IRQ_LINE, &irq);
+
+	if (err < 0)
+		log_error("kvm: interrupt line %u: %s", gsi, strerror(-err));
+}
+
+static int
+chip_msi(void *arg, uint64_t addr, uint32_t data)
+{
+	struct kvm_chip *c = arg;
+	struct kvm_msi msi = {
+		.address_lo = (uint32_t)addr,
+		.address_hi = (uint32_t)(addr >> 32),
+		.data = data,
+	};
+	int err;
+
+	if ((addr & MSI_ADDR_MSK) != MSI_ADDR)
+		return -EINVAL;
+	/* Positive: delivered; 0: the guest masks it, or nobody is there. */
+	err = kvm_ioctl(c->vm->fd, KVM_SIGNAL_MSI, &msi);
+	if (err < 0)
+		log_error("kvm: message interrupt: %s", strerror(-err));
+	return 0;
+}
+
+static const struct irqchip_ops kvm_irqchip_ops = {
+	.set_gsi = chip_set_gsi,
+	.msi = chip_msi,
+};
+
+/* --- as a chip ------------------------------------------------------------ */
+
+static int
+state_get(struct kvm_chip *c, struct chip_state *s)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < ARRAY_LEN(s->chip) && err >= 0; i++) {
+		s->chip[i].chip_id = i;
+		err = kvm_ioctl(c->vm->fd, KVM_GET_IRQCHIP, &s->chip[i]);
+	}
+	if (err >= 0 && c->has_pit)
+		err = kvm_ioctl(c->vm->fd, KVM_GET_PIT2, &s->pit);
+	return MIN(err, 0);
+}
+
+static int
+state_set(struct kvm_chip *c, struct chip_state *s)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < ARRAY_LEN(s->chip) && err >= 0; i++)
+		err = kvm_ioctl(c->vm->fd, KVM_SET_IRQCHIP, &s->chip[i]);
+	if (err >= 0 && c->has_pit)
+		err = kvm_ioctl(c->vm->fd, KVM_SET_PIT2, &s->pit);
+	return MIN(err, 0);
+}
+
+static void
+chip_reset(void *arg)
+{
+	struct kvm_chip *c = arg;
+	int err = state_set(c, &c->power_on);
+
+	if (err != 0)
+		log_error("kvm: resetting the interrupt controllers: %s",
+		    strerror(-err));
+}
+
+/* kvmclock and the guest's time stand while the machine does. */
+static void
+chip_pause(void *arg)
+{
+	struct kvm_chip *c = arg;
+	int err = kvm_ioctl(c->vm->fd, KVM_GET_CLOCK, &c->clock);
+
+	if (err < 0)
+		log_error("kvm: KVM_GET_CLOCK: %s", strerror(-err));
+}
+
+static void
+chip_resume(void *arg)
+{
+	struct kvm_chip *c = arg;
+	int err;
+
+	c->clock.flags = 0;
+	err = kvm_ioctl(c->vm->fd, KVM_SET_CLOCK, &c->clock);
+	if (err < 0)
+		log_error("kvm: KVM_SET_CLOCK: %s", strerror(-err));
+}
+
+static void
+chip_snapshot(void *arg, struct snap *s)
+{
+	struct kvm_chip *c = arg;
+	struct chip_state state = { 0 };
+
+	if (state_get(c, &state) != 0)
+		snap_fail(s);
+	snap_var(s, state);
+	if (snap_loading(s) && snap_error(s) == 0 && state_set(c, &state) != 0)
+		snap_fail(s);
+}
+
+static void
+chip_fini(void *arg)
+{
+	struct kvm_chip *c = arg;
+
+	c->vm->chip = NULL;
+	lock_fini(&c->lock);
+	free(c);
+}
+
+static const struct chip_ops kvm_chip_ops = {
+	.name = "kvm-irqchip",
+	.reset = chip_reset,
+	.pause = chip_pause,
+	.resume = chip_resume,
+	.snapshot = chip_snapshot,
+	.fini = chip_fini,
+};
+
+int
+kvm_irqchip_create(struct vmctx *ctx, bool x2apic)
+{
+	struct kvm_machine *vm = kvm_machine_of(ctx);
+	struct kvm_chip *c = xcalloc(1, sizeof(*c));
+	int err;
+
+	c->vm = vm;
+	lock_init(&c->lock);
+	err = state_get(c, &c->power_on);
+	if (err == 0)
+		err = kvm_watch_start(vm);
+	if (err != 0) {
+		lock_fini(&c->lock);
+		free(c);
+		return err;
+	}
+	vm->chip = c;
+	vm->x2apic = x2apic;
+	irq_set_chip(ctx, &kvm_irqchip_ops, c);
+	chip_add(ctx, &kvm_chip_ops, c, &c->lock);
+	for (unsigned int i = 0; i < vm_ncpus(ctx) && x2apic && err == 0; i++)
+		err = kvm_vcpu_reset(vm_vcpu_get(ctx, i));
+	return err;
+}
+
+int
+kvm_pit_create(struct vmctx *ctx)
+{
+	struct kvm_machine *vm = kvm_machine_of(ctx);
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	int err = kvm_ioctl(vm->fd, KVM_CREATE_PIT2, &pit);
+
+	if (err < 0)
+		return err;
+	vm->chip->has_pit = true;
+	return MIN(kvm_ioctl(vm->fd, KVM_GET_PIT2, &vm->chip->power_on.pit), 0);
+}

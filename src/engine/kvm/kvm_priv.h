@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kvm_priv.h - the insides of the kvm engine: one struct a machine, one a vCPU.
+ *
+ * The kernel has the processors, the local APICs, the I/O APIC, the 8259 pair
+ * and the 8254; this room moves state in and out and answers exits (Linux
+ * Documentation/virt/kvm/api.rst, "the API" below).
+ *
+ * Registers are cached: a group is fetched when it is asked for, changed in
+ * the cache, and written back before the next entry.  Only the vCPU's thread,
+ * or any while it does not run, touches struct kvm_cpu; what is atomic says so.
+ */
+#ifndef KVM_PRIV_H
+#define KVM_PRIV_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <util/lock.h>
+#include <util/util.h>
+#include <vmm/debug.h>
+#include <vmm/engine.h>
+#include <vmm/vcpu.h>
+
+/* What this host's KVM can do beyond what we cannot do without. */
+struct kvm_features {
+	bool sync_regs; /* general registers in struct kvm_run */
+	bool msr_exits; /* unknown MSRs come to us */
+	bool msr_filter;
+	bool disable_exits; /* HLT and PAUSE can stay in the guest */
+	bool tsc_deadline;
+	bool debugregs;
+	bool binary_stats;
+	bool sregs2;	/* PDPTEs can be read */
+	bool block_irq; /* single steps with interrupts held back */
+	bool ioeventfd;
+	bool coalesced_pio;
+	int max_vcpus;
+};
+
+struct kvm_machine {
+	struct vmctx *ctx;
+	int sys_fd, fd;
+	struct kvm_features has;
+	size_t run_bytes; /* of the area shared with the kernel, per vCPU */
+	uint32_t tsc_khz;
+	bool x2apic;
+	struct kvm_chip *chip;
+	struct kvm_watch *watch;
+	/* Interrupt routes: the wires, then one a message. */
+	struct kvm_routes *routes;
+	struct kvm_ioevents *ioevents;
+};
+
+struct kvm_power_on; /* regs.c: what a reset goes back to */
+
+struct kvm_cpu {
+	struct kvm_machine *vm;
+	struct vcpu *vcpu;
+	int fd;
+	struct kvm_run *run; /* shared with the kernel */
+	int32_t tid;	     /* atomic: the thread in KVM_RUN, or 0 */
+
+	/* The last exit's access is finished by the next KVM_RUN. */
+	bool unfinished;
+	uint64_t exit_rip; /* of the instruction that vm_run() reported */
+
+	bool regs_valid, regs_dirty;   /* run->s.regs.regs */
+	bool sregs_valid, sregs_dirty; /* sregs */
+	struct kvm_sregs sregs;
+	struct kvm_power_on *power_on;
+
+	int cap[VM_CAP_MAX];
+	struct vm_debug_point point[VM_DEBUG_POINTS_MAX];
+	unsigned int npoints;
+	struct kvm_step
+	    *step; /* step.c: the software CPU, when it was needed */
+
+	/* watch.c */
+	uint32_t asked, waits; /* atomic */
+
+	int stats_fd;
+	struct kvm_stats *stats;
+	uint64_t emulated; /* instructions done by the software CPU */
+};
+
+static inline struct kvm_cpu *
+kvm_cpu_of(struct vcpu *vcpu)
+{
+	return vcpu_engine_state(vcpu);
+}
+
+static inline struct kvm_machine *
+kvm_machine_of(struct vmctx *ctx)
+{
+	return vm_engine_state(ctx);
+}
+
+/*
+ * The one door to the kernel: the ioctl's value, or -errno.  EINTR comes back
+ * only from KVM_RUN.
+ */
+int kvm_ioctl(int fd, unsigned long request, void *arg);
+int kvm_ioctl_val(int fd, unsigned long request, unsigned long arg);
+
+/* --- probe.c: opening /dev/kvm ------------------------------------------- */
+
+/* A descriptor, or -errno with a line that says what to do about it. */
+int kvm_open(char *why, size_t why_len);
+void kvm_find_features(int sys_fd, struct kvm_features *ret);
+/*
+ * Instructions a second of guest code in ring 0, from about a millisecond of
+ * it. 0 or -errno.
+ */
+int kvm_measure(int sys_fd, uint64_t *ret_rate);
+/* Fewer than this is a KVM that emulates. */
+#define KVM_HARDWARE_RATE 50000000u
+int kvm_probe(char *why, size_t why_len);
+
+/* --- regs.c --------------------------------------------------------------- */
+
+/* The general registers; NULL after a failure, which is logged. */
+struct kvm_regs *kvm_regs(struct kvm_cpu *);
+struct kvm_sregs *kvm_sregs(struct kvm_cpu *);
+/* Before KVM_RUN, and before an ioctl that looks at registers.  0 or -errno. */
+int kvm_regs_flush(struct kvm_cpu *);
+/* After KVM_RUN: what is cached has changed. */
+void kvm_regs_forget(struct kvm_cpu *);
+uint64_t kvm_rip(struct kvm_cpu *);
+
+int kvm_get_reg(struct vcpu *, enum vm_reg_name, uint64_t *ret_val);
+int kvm_set_reg(struct vcpu *, enum vm_reg_name, uint64_t val);
+int kvm_get_desc(struct vcpu *, enum vm_reg_name, struct seg_desc *ret);
+int kvm_set_desc(struct vcpu *, enum vm_reg_name, const struct seg_desc *);
+int kvm_get_xsave(struct vcpu *, uint8_t *buf);
+int kvm_set_xsave(struct vcpu *, const uint8_t *buf);
+int kvm_gla2gpa(struct vcpu *, uint64_t gla, uint64_t *ret_gpa);
+int kvm_inject(struct vcpu *, int vector, bool has_errcode, uint32_t errcode,
+    bool restart);
+
+/* --- reset.c -------------------------------------------------------------- */
+
+/* Notes the state that KVM gives a new vCPU. */
+int kvm_power_on_save(struct kvm_cpu *);
+void kvm_power_on_free(struct kvm_cpu *);
+int kvm_vcpu_reset(struct vcpu *);
+
+/* --- cpuid.c -------------------------------------------------------------- */
+
+int kvm_cpuid_set(struct kvm_cpu *);
+
+/* --- irqchip.c ------------------------------------------------------------ */
+
+/* In the kernel, before any vCPU.  0 or -errno. */
+int kvm_irqchip_make(struct kvm_machine *);
+void kvm_irqchip_free(struct kvm_machine *);
+int kvm_irqchip_create(struct vmctx *, bool x2apic);
+int kvm_pit_create(struct vmctx *);
+
+/* --- run.c ---------------------------------------------------------------- */
+
+int kvm_vcpu_run(struct vcpu *, struct vm_exit *);
+void kvm_vcpu_kick(struct vcpu *);
+int kvm_kick_init(void);
+/*
+ * Ends what the last exit began (a port read's register, the step to the next
+ * instruction) without running the guest.  0 or -errno.
+ */
+int kvm_finish(struct kvm_cpu *);
+
+/* --- watch.c: all halted? ------------------------------------------------- */
+
+int kvm_watch_start(struct kvm_machine *);
+void kvm_watch_stop(struct kvm_machine *);
+/* In the vCPU's thread, out of the guest: is it halted for good? */
+void kvm_watch_answer(struct kvm_cpu *);
+
+/* --- guestdbg.c ----------------------------------------------------------- */
+
+int kvm_set_debug(struct vcpu *, const struct vm_debug_point *, unsigned int n);
+/* Capabilities or points changed. */
+int kvm_debug_update(struct kvm_cpu *);
+/* Fills the exit; false: nothing for anybody, go on. */
+bool kvm_exit_debug(struct kvm_cpu *, struct vm_exit *);
+
+#endif /* KVM_PRIV_H */

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * probe.c - is there a KVM, may we use it, what can it do, is it hardware?
+ *
+ * Some hosts offer a /dev/kvm that runs user code natively and everything else
+ * in the kernel's instruction emulator, a thousand times slower (page-table
+ * virtual machines).  So a millisecond of ring 0 code is run and timed.
+ */
+#include "kvm_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define KVM_PATH "/dev/kvm"
+
+int
+kvm_open(char *why, size_t why_len)
+{
+	int fd = open(KVM_PATH, O_RDWR | O_CLOEXEC);
+	int err = -errno, version;
+
+	if (fd < 0) {
+		if (err == -EACCES || err == -EPERM)
+			snprintf(why, why_len,
+			    "no permission to use " KVM_PATH
+			    "; join its group: usermod -aG kvm $USER, then log "
+			    "in again");
+		else if (err == -ENOENT || err == -ENODEV || err == -ENXIO)
+			snprintf(why, why_len,
+			    "no " KVM_PATH
+			    " (no VT-x or AMD-V here, or kvm_intel / "
+			    "kvm_amd is not loaded)");
+		else
+			snprintf(why, why_len, KVM_PATH ": %s", strerror(-err));
+		return err;
+	}
+	version = kvm_ioctl(fd, KVM_GET_API_VERSION, NULL);
+	if (version == KVM_API_VERSION)
+		return fd;
+	if (version < 0)
+		snprintf(why, why_len, KVM_PATH ": KVM_GET_API_VERSION: %s",
+		    strerror(-version));
+	else
+		snprintf(why, why_len,
+		    KVM_PATH " speaks API version %d, not %d", version,
+		    KVM_API_VERSION);
+	close(fd);
+	return version < 0 ? version : -ENOTSUP;
+}
+
+/* --- capabilities --------------------------------------------------------- */
+
+static int
+extension(int fd, int cap)
+{
+	int ret = kvm_ioctl_val(fd, KVM_CHECK_EXTENSION, (unsigned long)cap);
+
+	return ret < 0 ? 0 : ret;
+}
+
+/* Without these there is no machine; all are older than Linux 4.12. */
+static const struct {
+	int cap;
+	const char *name;
+} required_table[] = {
+	{ KVM_CAP_IRQCHIP, "an interrupt controller in the kernel" },
+	{ KVM_CAP_PIT2, "an 8254 in the kernel" },
+	{ KVM_CAP_USER_MEMORY, "user memory" },
+	{ KVM_CAP_SET_TSS_ADDR, "KVM_SET_TSS_ADDR" },
+	{ KVM_CAP_EXT_CPUID, "KVM_GET_SUPPORTED_CPUID" },
+	{ KVM_CAP_MP_STATE, "KVM_GET_MP_STATE" },
+	{ KVM_CAP_IRQ_ROUTING, "interrupt routing" },
+	{ KVM_CAP_SIGNAL_MSI, "KVM_SIGNAL_MSI" },
+	{ KVM_CAP_VCPU_EVENTS, "KVM_GET_VCPU_EVENTS" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "immediate_exit" },
+	{ KVM_CAP_XSAVE, "KVM_GET_XSAVE" },
+	{ KVM_CAP_XCRS, "KVM_GET_XCRS" },
+};
+
+static int
+check_required(int fd, char *why, size_t why_len)
+{
+	for (size_t i = 0; i < ARRAY_LEN(required_table); i++) {
+		if (extension(fd, required_table[i].cap) > 0)
+			continue;
+		snprintf(why, why_len, "this kernel's KVM lacks %s",
+		    required_table[i].name);
+		return -ENOTSUP;
+	}
+	return 0;
+}
+
+void
+kvm_find_features(int fd, struct kvm_features *f)
+{
+	*f = (struct kvm_features){
+		.sync_regs =
+		    (extension(fd, KVM_CAP_SYNC_REGS) & KVM_SYNC_X86_REGS) != 0,
+		.msr_exits = extension(fd, KVM_CAP_X86_USER_SPACE_MSR) > 0,
+		.msr_filter = extension(fd, KVM_CAP_X86_MSR_FILTER) > 0,
+		.disable_exits = extension(fd, KVM_CAP_X86_DISABLE_EXITS) > 0,
+		.tsc_deadline = extension(fd, KVM_CAP_TSC_DEADLINE_TIMER) > 0,
+		.debugregs = extension(fd, KVM_CAP_DEBUGREGS) > 0,
+		.binary_stats = extension(fd, KVM_CAP_BINARY_STATS_FD) > 0,
+		.sregs2 = extension(fd, KVM_CAP_SREGS2) > 0,
+		.block_irq = (extension(fd, KVM_CAP_SET_GUEST_DEBUG2) &
+				 KVM_GUESTDBG_BLOCKIRQ) != 0,
+		.ioeventfd = extension(fd, KVM_CAP_IOEVENTFD) > 0,
+		.coalesced_pio = extension(fd, KVM_CAP_COALESCED_PIO) > 0,
+		.max_vcpus = MAX(extension(fd, KVM_CAP_MAX_VCPUS),
+		    extension(fd, KVM_CAP_NR_VCPUS)),
+	};
+}
+
+/* --- the measurement ------------------------------------------------------ */
+
+#define CODE_BYTES  4096u
+#define ROUND_LOOPS 20000u
+#define ROUND_INSNS (2 * ROUND_LOOPS) /* dec, jnz */
+#define MEASURE_NS  1000000u
+#define ROUNDS_MIN  3u
+#define OUT_PORT    0x80
+
+/* 32-bit: 1: mov ecx, loops; 2: dec ecx; jnz 2; out 0x80, al; jmp 1 */
+static const uint8_t measure_code[] = {
+	0xb9, ROUND_LOOPS & 0xff, ROUND_LOOPS >> 8, 0, 0, /* mov ecx */
+	0x49,						  /* dec ecx */
+	0x75, 0xfd,					  /* jnz */
+	0xe6, OUT_PORT,					  /* out */
+	0xeb, 0xf4,					  /* jmp */
+};
+
+struct measure {
+	int vm, vcpu;
+	uint8_t *code;
+	struct kvm_run *run;
+	size_t run_bytes;
+};
+
+static void
+measure_fini(struct measure *m)
+{
+	if (m->run != MAP_FAILED)
+		munmap(m->run, m->run_bytes);
+	if (m->code != MAP_FAILED)
+		munmap(m->code, CODE_BYTES);
+	if (m->vcpu >= 0)
+		close(m->vcpu);
+	if (m->vm >= 0)
+		close(m->vm);
+}
+
+/* Flat 32-bit protected mode, ring 0, no paging. */
+static int
+measure_registers(struct measure *m)
+{
+	struct kvm_regs regs = { .rflags = 2 };
+	struct kvm_segment data = { .limit = 0xffffffff,
+		.selector = 0x10,
+		.type = 3,
+		.present = 1,
+		.db = 1,
+		.s = 1,
+		.g = 1 };
+	struct kvm_sregs s;
+	int err = kvm_ioctl(m->vcpu, KVM_GET_SREGS, &s);
+
+	if (err < 0)
+		return err;
+	s.ds = s.es = s.fs = s.gs = s.ss = data;
+	s.cs = data;
+	s.cs.selector = 0x8;
+	s.cs.type = 0xb;
+	s.cr0 = 0x21; /* PE, NE */
+	err = kvm_ioctl(m->vcpu, KVM_SET_SREGS, &s);
+	return err < 0 ? err : kvm_ioctl(m->vcpu, KVM_SET_REGS, &regs);
+}
+
+static int
+measure_init(int sys_fd, struct measure *m)
+{
+	struct kvm_userspace_memory_region mem = { .memory_size = CODE_BYTES };
+	int bytes;
+
+	m->vm = kvm_ioctl(sys_fd, KVM_CREATE_VM, NULL);
+	if (m->vm < 0)
+		return m->vm;
+	(void)kvm_ioctl_val(m->vm, KVM_SET_TSS_ADDR, 0xfffbd000);
+	m->code = mmap(NULL, CODE_BYTES, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (m->code == MAP_FAILED)
+		return -errno;
+	memcpy(m->code, measure_code, sizeof(measure_code));
+	mem.userspace_addr = (uintptr_t)m->code;
+	bytes = kvm_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &mem);
+	if (bytes < 0)
+		return bytes;
+	m->vcpu = kvm_ioctl(m->vm, KVM_CREATE_VCPU, NULL);
+	if (m->vcpu < 0)
+		return m->vcpu;
+	bytes = kvm_ioctl(sys_fd, KVM_GET_VCPU_MMAP_SIZE, NULL);
+	if (bytes < 0)
+		return bytes;
+	m->run_bytes = (size_t)bytes;
+	m->run = mmap(
+	    NULL, m->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m->vcpu, 0);
+	return m->run == MAP_FAILED ? -errno : measure_registers(m);
+}
+
+/*
+ * The best of the rounds that fit, and of no fewer than three: the first one is
+ * cold, and others want the processor too.
+ */
+static int
+measure_rounds(struct measure *m, uint64_t *ret_rate)
+{
+	uint64_t begin = host_now_ns(), best = UINT64_MAX, now = begin;
+	unsigned int rounds = 0;
+
+	do {
+		uint64_t since = now;
+		int err = kvm_ioctl(m->vcpu, KVM_RUN, NULL);
+
+		if (err == -EINTR)
+			continue;
+		if (err < 0)
+			return err;
+		if (m->run->exit_reason != KVM_EXIT_IO)
+			return -EIO;
+		now = host_now_ns();
+		best = MIN(best, now - since);
+		rounds++;
+	} while (rounds < ROUNDS_MIN || now - begin < MEASURE_NS);
+	*ret_rate = ROUND_INSNS * 1000000000ull / MAX(best, 1u);
+	return 0;
+}
+
+int
+kvm_measure(int sys_fd, uint64_t *ret_rate)
+{
+	struct measure m = {
+		.vm = -1, .vcpu = -1, .code = MAP_FAILED, .run = MAP_FAILED
+	};
+	int err = measure_init(sys_fd, &m);
+
+	if (err >= 0)
+		err = measure_rounds(&m, ret_rate);
+	measure_fini(&m);
+	return err;
+}
+
+int
+kvm_probe(char *why, size_t why_len)
+{
+	uint64_t rate = 0;
+	int fd = kvm_open(why, why_len), err;
+
+	if (fd < 0)
+		return fd;
+	err = check_required(fd, why, why_len);
+	if (err == 0) {
+		err = kvm_measure(fd, &rate);
+		if (err < 0)
+			snprintf(why, why_len, "KVM runs no guest code: %s",
+			    strerror(-err));
+	}
+	close(fd);
+	if (err < 0)
+		return err;
+	snprintf(why, why_len, "%s, %lu million instructions/s in ring 0",
+	    rate < KVM_HARDWARE_RATE ? "this KVM emulates" : "hardware",
+	    (unsigned long)(rate / 1000000));
+	return rate < KVM_HARDWARE_RATE ? VM_ENGINE_SLOW : 0;
+}

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * regs.c - registers by libvmmapi's names, exceptions, address translation.
+ *
+ * General registers come through struct kvm_run where the kernel has
+ * KVM_CAP_SYNC_REGS, the rest by ioctl.  Segment registers have bhyve's access
+ * word here (VMX's format, SDM 3C 24.4.1) and one field a bit in the API.
+ */
+#include "kvm_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <util/log.h>
+
+#define ACCESS_AVL	0x1000u
+#define ACCESS_S	0x10u
+#define ACCESS_UNUSABLE 0x10000u
+
+/* --- the caches ----------------------------------------------------------- */
+
+struct kvm_regs *
+kvm_regs(struct kvm_cpu *k)
+{
+	struct kvm_regs *regs = &k->run->s.regs.regs;
+	int err;
+
+	if (k->regs_valid)
+		return regs;
+	err = kvm_ioctl(k->fd, KVM_GET_REGS, regs);
+	if (err < 0) {
+		log_error("kvm: KVM_GET_REGS: %s", strerror(-err));
+		return NULL;
+	}
+	k->regs_valid = true;
+	return regs;
+}
+
+struct kvm_sregs *
+kvm_sregs(struct kvm_cpu *k)
+{
+	int err;
+
+	if (k->sregs_valid)
+		return &k->sregs;
+	err = kvm_ioctl(k->fd, KVM_GET_SREGS, &k->sregs);
+	if (err < 0) {
+		log_error("kvm: KVM_GET_SREGS: %s", strerror(-err));
+		return NULL;
+	}
+	k->sregs_valid = true;
+	return &k->sregs;
+}
+
+int
+kvm_regs_flush(struct kvm_cpu *k)
+{
+	int err = 0;
+
+	if (k->sregs_dirty) {
+		err = kvm_ioctl(k->fd, KVM_SET_SREGS, &k->sregs);
+		if (err < 0)
+			return err;
+		k->sregs_dirty = false;
+	}
+	if (k->regs_dirty) {
+		err = kvm_ioctl(k->fd, KVM_SET_REGS, &k->run->s.regs.regs);
+		if (err < 0)
+			return err;
+		k->regs_dirty = false;
+	}
+	return 0;
+}
+
+void
+kvm_regs_forget(struct kvm_cpu *k)
+{
+	k->regs_valid = k->vm->has.sync_regs;
+	k->sregs_valid = false;
+}
+
+uint64_t
+kvm_rip(struct kvm_cpu *k)
+{
+	const struct kvm_regs *regs = kvm_regs(k);
+
+	return regs != NULL ? regs->rip : 0;
+}
+
+/* --- names ---------------------------------------------------------------- */
+
+#define NONE UINT16_MAX
+
+/* Offsets into struct kvm_regs. */
+#define GPR(name, field)                                                       \
+	[VM_REG_GUEST_##                                                       \
+	    name] = { offsetof(struct kvm_regs, field), NONE, NONE, NONE }
+#define SREG(name, field)                                                      \
+	[VM_REG_GUEST_##                                                       \
+	    name] = { NONE, offsetof(struct kvm_sregs, field), NONE, NONE }
+#define SEGR(name, field)                                                      \
+	[VM_REG_GUEST_##                                                       \
+	    name] = { NONE, NONE, offsetof(struct kvm_sregs, field), NONE }
+#define DREG(name, field)                                                      \
+	[VM_REG_GUEST_##name] = { NONE, NONE, NONE,                            \
+		offsetof(struct kvm_debugregs, field) }
+
+static const struct {
+	uint16_t gpr, sreg, seg, dr;
+} where_table[VM_REG_LAST] = {
+	GPR(RAX, rax),
+	GPR(RBX, rbx),
+	GPR(RCX, rcx),
+	GPR(RDX, rdx),
+	GPR(RSI, rsi),
+	GPR(RDI, rdi),
+	GPR(RBP, rbp),
+	GPR(R8, r8),
+	GPR(R9, r9),
+	GPR(R10, r10),
+	GPR(R11, r11),
+	GPR(R12, r12),
+	GPR(R13, r13),
+	GPR(R14, r14),
+	GPR(R15, r15),
+	GPR(RSP, rsp),
+	GPR(RIP, rip),
+	GPR(RFLAGS, rflags),
+	SREG(CR0, cr0),
+	SREG(CR2, cr2),
+	SREG(CR3, cr3),
+	SREG(CR4, cr4),
+	SREG(CR8, cr8),
+	SREG(EFER, efer),
+	SEGR(ES, es),
+	SEGR(CS, cs),
+	SEGR(SS, ss),
+	SEGR(DS, ds),
+	SEGR(FS, fs),
+	SEGR(GS, gs),
+	SEGR(LDTR, ldt),
+	SEGR(TR, tr),
+	DREG(DR0, db[0]),
+	DREG(DR1, db[1]),
+	DREG(DR2, db[2]),
+	DREG(DR3, db[3]),
+	DREG(DR6, dr6),
+	DREG(DR7, dr7),
+	/* Not here: IDTR and GDTR have no selector. */
+	[VM_REG_GUEST_IDTR] = { NONE, NONE, NONE, NONE },
+	[VM_REG_GUEST_GDTR] = { NONE, NONE, NONE, NONE },
+	[VM_REG_GUEST_PDPTE0] = { NONE, NONE, NONE, NONE },
+	[VM_REG_GUEST_PDPTE1] = { NONE, NONE, NONE, NONE },
+	[VM_REG_GUEST_PDPTE2] = { NONE, NONE, NONE, NONE },
+	[VM_REG_GUEST_PDPTE3] = { NONE, NONE, NONE, NONE },
+	[VM_REG_GUEST_INTR_SHADOW] = { NONE, NONE, NONE, NONE },
+};
+
+static void *
+at(void *base, uint16_t off)
+{
+	return (char *)base + off;
+}
+
+/* --- the odd ones --------------------------------------------------------- */
+
+static int
+get_pdpte(struct kvm_cpu *k, enum vm_reg_name reg, uint64_t *ret_val)
+{
+	struct kvm_sregs2 s;
+	int err;
+
+	if (!k->vm->has.sregs2)
+		return -ENOTSUP;
+	err = kvm_regs_flush(k);
+	if (err == 0)
+		err = kvm_ioctl(k->fd, KVM_GET_SREGS2, &s);
+	if (err < 0)
+		return err;
+	*ret_val = (s.flags & KVM_SREGS2_FLAGS_PDPTRS_VALID) != 0
+		       ? s.pdptrs[reg - VM_REG_GUEST_PDPTE0]
+		       : 0;
+	return 0;
+}
+
+static int
+get_shadow(struct kvm_cpu *k, uint64_t *ret_val)
+{
+	struct kvm_vcpu_events ev;
+	int err = kvm_ioctl(k->fd, KVM_GET_VCPU_EVENTS, &ev);
+
+	if (err < 0)
+		return err;
+	*ret_val = ev.interrupt.shadow != 0;
+	return 0;
+}
+
+static int
+set_shadow(struct kvm_cpu *k, uint64_t val)
+{
+	struct kvm_vcpu_events ev;
+	int err = kvm_ioctl(k->fd, KVM_GET_VCPU_EVENTS, &ev);
+
+	if (err < 0)
+		return err;
+	ev.interrupt.shadow = val != 0 ? KVM_X86_SHADOW_INT_STI : 0;
+	ev.flags = KVM_VCPUEVENT_VALID_SHADOW;
+	return kvm_ioctl(k->fd, KVM_SET_VCPU_EVENTS, &ev);
+}
+
+static int
+get_dr(struct kvm_cpu *k, uint16_t off, uint64_t *ret_val)
+{
+	struct kvm_debugregs d;
+	int err = kvm_ioctl(k->fd, KVM_GET_DEBUGREGS, &d);
+
+	if (err < 0)
+		return err;
+	*ret_val = *(uint64_t *)at(&d, off);
+	return 0;
+}
+
+static int
+set_dr(struct kvm_cpu *k, uint16_t off, uint64_t val)
+{
+	struct kvm_debugregs d;
+	int err = kvm_ioctl(k->fd, KVM_GET_DEBUGREGS, &d);
+
+	if (err < 0)
+		return err;
+	*(uint64_t *)at(&d, off) = val;
+	d.flags = 0;
+	return kvm_ioctl(k->fd, KVM_SET_DEBUGREGS, &d);
+}
+
+/*
+ * Who places a processor somewhere means it to run: one that waits for its
+ * start-up message stops waiting.
+ */
+static int
+stop_waiting(struct kvm_cpu *k)
+{
+	struct kvm_mp_state mp;
+	int err = kvm_ioctl(k->fd, KVM_GET_MP_STATE, &mp);
+
+	if (err < 0 || mp.mp_state == KVM_MP_STATE_RUNNABLE)
+		return MIN(err, 0);
+	mp.mp_state = KVM_MP_STATE_RUNNABLE;
+	return kvm_ioctl(k->fd, KVM_SET_MP_STATE, &mp);
+}
+
+/* --- vmm/engine.h --------------------------------------------------------- */
+
+int
+kvm_get_reg(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t *ret_val)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	struct kvm_sregs *s;
+	struct kvm_regs *r;
+
+	if (where_table[reg].gpr != NONE) {
+		r = kvm_regs(k);
+		if (r == NULL)
+			return -EIO;
+		*ret_val = *(uint64_t *)at(r, where_table[reg].gpr);
+		return 0;
+	}
+	if (where_table[reg].dr != NONE)
+		return get_dr(k, where_table[reg].dr, ret_val);
+	if (reg == VM_REG_GUEST_INTR_SHADOW)
+		return get_shadow(k, ret_val);
+	if (reg >= VM_REG_GUEST_PDPTE0 && reg <= VM_REG_GUEST_PDPTE3)
+		return get_pdpte(k, reg, ret_val);
+	s = kvm_sregs(k);
+	if (s == NULL)
+		return -EIO;
+	if (where_table[reg].sreg != NONE)
+		*ret_val = *(uint64_t *)at(s, where_table[reg].sreg);
+	else if (where_table[reg].seg != NONE)
+		*ret_val = ((struct kvm_segment *)at(s, where_table[reg].seg))
+			       ->selector;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+int
+kvm_set_reg(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t val)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	struct kvm_sregs *s;
+	struct kvm_regs *r;
+
+	if (where_table[reg].gpr != NONE) {
+		r = kvm_regs(k);
+		if (r == NULL)
+			return -EIO;
+		*(uint64_t *)at(r, where_table[reg].gpr) = val;
+		k->regs_dirty = true;
+		return reg == VM_REG_GUEST_RIP ? stop_waiting(k) : 0;
+	}
+	if (where_table[reg].dr != NONE)
+		return set_dr(k, where_table[reg].dr, val);
+	if (reg == VM_REG_GUEST_INTR_SHADOW)
+		return set_shadow(k, val);
+	if (reg >= VM_REG_GUEST_PDPTE0 && reg <= VM_REG_GUEST_PDPTE3)
+		return -ENOTSUP;
+	s = kvm_sregs(k);
+	if (s == NULL)
+		return -EIO;
+	if (where_table[reg].sreg != NONE)
+		*(uint64_t *)at(s, where_table[reg].sreg) = val;
+	else if (where_table[reg].seg != NONE)
+		((struct kvm_segment *)at(s, where_table[reg].seg))->selector =
+		    (uint16_t)val;
+	else
+		return -EINVAL;
+	k->sregs_dirty = true;
+	return 0;
+}
+
+static uint32_t
+access_of(const struct kvm_segment *g)
+{
+	if (g->unusable != 0)
+		return ACCESS_UNUSABLE;
+	return (uint32_t)(g->type | g->s << 4 | g->dpl << 5 | g->present << 7 |
+			  g->avl << 12 | g->l << 13 | g->db << 14 | g->g << 15);
+}
+
+static void
+set_access(struct kvm_segment *g, uint32_t a)
+{
+	g->type = a & 0xf;
+	g->s = (a & ACCESS_S) != 0;
+	g->dpl = SEG_DESC_DPL(a);
+	g->present = SEG_DESC_PRESENT(a);
+	g->avl = (a & ACCESS_AVL) != 0;
+	g->l = SEG_DESC_L(a);
+	g->db = SEG_DESC_DEF32(a);
+	g->g = SEG_DESC_GRAN(a);
+	g->unusable = SEG_DESC_UNUSABLE(a);
+}
+
+static struct kvm_dtable *
+table_of(struct kvm_sregs *s, enum vm_reg_name reg)
+{
+	if (reg == VM_REG_GUEST_GDTR)
+		return &s->gdt;
+	return reg == VM_REG_GUEST_IDTR ? &s->idt : NULL;
+}
+
+int
+kvm_get_desc(struct vcpu *vcpu, enum vm_reg_name reg, struct seg_desc *ret)
+{
+	struct kvm_sregs *s = kvm_sregs(kvm_cpu_of(vcpu));
+	const struct kvm_dtable *t;
+	const struct kvm_segment *g;
+
+	if (s == NULL)
+		return -EIO;
+	t = table_of(s, reg);
+	if (t != NULL) {
+		*ret = (struct seg_desc){ t->base, t->limit, 0 };
+		return 0;
+	}
+	if (where_table[reg].seg == NONE)
+		return -EINVAL;
+	g = at(s, where_table[reg].seg);
+	*ret = (struct seg_desc){ g->base, g->limit, access_of(g) };
+	return 0;
+}
+
+int
+kvm_set_desc(struct vcpu *vcpu, enum vm_reg_name reg, const struct seg_desc *d)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	struct kvm_sregs *s = kvm_sregs(k);
+	struct kvm_segment *g;
+	struct kvm_dtable *t;
+
+	if (s == NULL)
+		return -EIO;
+	t = table_of(s, reg);
+	if (t == NULL && where_table[reg].seg == NONE)
+		return -EINVAL;
+	k->sregs_dirty = true;
+	if (t != NULL) {
+		t->base = d->base;
+		t->limit = (uint16_t)d->limit;
+		return 0;
+	}
+	g = at(s, where_table[reg].seg);
+	g->base = d->base;
+	g->limit = d->limit;
+	set_access(g, d->access);
+	return 0;
+}
+
+/* --- FPU and vectors ------------------------------------------------------ */
+
+int
+kvm_get_xsave(struct vcpu *vcpu, uint8_t *buf)
+{
+	struct kvm_xsave x;
+	int err = kvm_ioctl(kvm_cpu_of(vcpu)->fd, KVM_GET_XSAVE, &x);
+
+	if (err < 0)
+		return err;
+	memcpy(buf, x.region, VM_XSAVE_BYTES);
+	return 0;
+}
+
+#define XSAVE_HEADER 512u
+#define XSAVE_MXCSR  24u
+#define XCR0_AVX     7u /* x87, SSE, AVX */
+
+/* Everything but the header, in which nothing is taken away. */
+int
+kvm_set_xsave(struct vcpu *vcpu, const uint8_t *buf)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	struct kvm_xcrs xcrs;
+	struct kvm_xsave x;
+	uint8_t *p = (uint8_t *)x.region;
+	uint32_t mask;
+	int err = kvm_ioctl(k->fd, KVM_GET_XSAVE, &x);
+
+	if (err >= 0)
+		err = kvm_ioctl(k->fd, KVM_GET_XCRS, &xcrs);
+	if (err < 0)
+		return err;
+	mask = get_le32(p + XSAVE_MXCSR + 4);
+	memcpy(p, buf, XSAVE_HEADER);
+	put_le32(p + XSAVE_MXCSR, get_le32(buf + XSAVE_MXCSR) & mask);
+	put_le32(p + XSAVE_MXCSR + 4, mask);
+	memcpy(p + XSAVE_HEADER + 64, buf + XSAVE_HEADER + 64,
+	    VM_XSAVE_BYTES - XSAVE_HEADER - 64);
+	put_le64(p + XSAVE_HEADER,
+	    get_le64(p + XSAVE_HEADER) | (xcrs.xcrs[0].value & XCR0_AVX));
+	return kvm_ioctl(k->fd, KVM_SET_XSAVE, &x);
+}
+
+/* --- translation, exceptions ---------------------------------------------- */
+
+int
+kvm_gla2gpa(struct vcpu *vcpu, uint64_t gla, uint64_t *ret_gpa)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	struct kvm_translation t = { .linear_address = gla };
+	int err = kvm_regs_flush(k);
+
+	if (err == 0)
+		err = kvm_ioctl(k->fd, KVM_TRANSLATE, &t);
+	if (err < 0)
+		return err;
+	if (t.valid == 0)
+		return -EFAULT;
+	*ret_gpa = t.physical_address;
+	return 0;
+}
+
+#define EXC_BP 3
+#define EXC_OF 4
+
+/*
+ * INT3 and INTO: the processor itself steps over the instruction when it
+ * delivers them (SDM 3C 26.6.1.1, APM 2 15.20), so RIP goes back to it.
+ */
+static void
+step_back(struct kvm_regs *regs, int vector)
+{
+	if (vector == EXC_BP || vector == EXC_OF)
+		regs->rip--;
+}
+
+int
+kvm_inject(struct vcpu *vcpu, int vector, bool has_errcode, uint32_t errcode,
+    bool restart)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	struct kvm_regs *regs = kvm_regs(k);
+	struct kvm_vcpu_events ev;
+	int err = kvm_ioctl(k->fd, KVM_GET_VCPU_EVENTS, &ev);
+
+	if (err < 0 || regs == NULL)
+		return err < 0 ? err : -EIO;
+	if (ev.exception.injected || ev.exception.pending)
+		return -EBUSY;
+	if (restart)
+		regs->rip = k->exit_rip;
+	else
+		step_back(regs, vector);
+	k->regs_dirty = true;
+	ev.exception.injected = 1;
+	ev.exception.nr = (uint8_t)vector;
+	ev.exception.has_error_code = has_errcode;
+	ev.exception.error_code = errcode;
+	ev.flags = 0;
+	err = kvm_regs_flush(k);
+	if (err == 0)
+		err = kvm_ioctl(k->fd, KVM_SET_VCPU_EVENTS, &ev);
+	return err < 0 ? err : stop_waiting(k);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * reset.c - a vCPU as after power-on (docs/bhyve.md 2.4; SDM 3A table 9-1).
+ *
+ * What the kernel gives a new vCPU (MSRs, vector state, local APIC) is noted
+ * when it is made; a reset goes back to that, whichever MSRs this kernel has.
+ * The registers that bhyve defines are set here.
+ */
+#include "kvm_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <util/log.h>
+#include <vmm/mem.h>
+
+#define ACCESS_DATA16 0x93u
+#define ACCESS_TSS    0x8bu
+#define ACCESS_LDT    0x82u
+#define CR0_NE	      0x20u
+#define RDX_SIGNATURE 0xf00u
+#define APIC_BASE     0xfee00000u
+#define APIC_BSP      0x100u
+#define APIC_EXTD     0x400u
+#define APIC_ENABLED  0x800u
+#define DR6_POWER_ON  0xffff0ff0u
+#define DR7_POWER_ON  0x400u
+
+#define MSRS_MAX      512u
+
+struct kvm_power_on {
+	struct kvm_xsave xsave;
+	struct kvm_lapic_state lapic;
+	struct kvm_msrs *msrs;
+};
+
+/* --- noting it ------------------------------------------------------------ */
+
+static struct kvm_msr_list *
+msr_list(int sys_fd)
+{
+	size_t bytes =
+	    sizeof(struct kvm_msr_list) + MSRS_MAX * sizeof(uint32_t);
+	struct kvm_msr_list *list = calloc(1, bytes);
+	int err = -ENOMEM;
+
+	if (list != NULL) {
+		list->nmsrs = MSRS_MAX;
+		err = kvm_ioctl(sys_fd, KVM_GET_MSR_INDEX_LIST, list);
+	}
+	if (err >= 0)
+		return list;
+	free(list);
+	errno = -err;
+	return NULL;
+}
+
+/* Those that this vCPU has now: its CPUID leaves some out. */
+static struct kvm_msrs *
+msrs_read(struct kvm_cpu *k)
+{
+	struct kvm_msr_list *list = msr_list(k->vm->sys_fd);
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} one = { .head.nmsrs = 1 };
+	struct kvm_msrs *m;
+
+	if (list == NULL)
+		return NULL;
+	m = calloc(1, sizeof(*m) + list->nmsrs * sizeof(struct kvm_msr_entry));
+	for (uint32_t i = 0; m != NULL && i < list->nmsrs; i++) {
+		one.entry = (struct kvm_msr_entry){ .index = list->indices[i] };
+		if (kvm_ioctl(k->fd, KVM_GET_MSRS, &one) == 1)
+			m->entries[m->nmsrs++] = one.entry;
+	}
+	free(list);
+	if (m == NULL)
+		errno = ENOMEM;
+	return m;
+}
+
+int
+kvm_power_on_save(struct kvm_cpu *k)
+{
+	struct kvm_power_on *p = calloc(1, sizeof(*p));
+	int err;
+
+	if (p == NULL)
+		return -ENOMEM;
+	k->power_on = p;
+	err = kvm_ioctl(k->fd, KVM_GET_XSAVE, &p->xsave);
+	if (err >= 0)
+		err = kvm_ioctl(k->fd, KVM_GET_LAPIC, &p->lapic);
+	if (err < 0)
+		return err;
+	p->msrs = msrs_read(k);
+	return p->msrs == NULL ? -errno : 0;
+}
+
+void
+kvm_power_on_free(struct kvm_cpu *k)
+{
+	if (k->power_on == NULL)
+		return;
+	free(k->power_on->msrs);
+	free(k->power_on);
+	k->power_on = NULL;
+}
+
+/* --- going back to it ----------------------------------------------------- */
+
+static struct kvm_segment
+segment(uint16_t sel, uint64_t base, uint32_t access)
+{
+	return (struct kvm_segment){
+		.base = base,
+		.limit = 0xffff,
+		.selector = sel,
+		.type = access & 0xf,
+		.present = 1,
+		.s = (access & 0x10) != 0,
+	};
+}
+
+static uint64_t
+apic_base(const struct kvm_cpu *k)
+{
+	uint64_t base = APIC_BASE | APIC_ENABLED;
+
+	if (vcpu_id(k->vcpu) == 0)
+		base |= APIC_BSP;
+	return k->vm->x2apic ? base | APIC_EXTD : base;
+}
+
+static void
+registers_reset(struct kvm_cpu *k)
+{
+	struct kvm_segment data = segment(0, 0, ACCESS_DATA16);
+
+	k->run->s.regs.regs = (struct kvm_regs){
+		.rip = 0xfff0, .rflags = 2, .rdx = RDX_SIGNATURE
+	};
+	k->sregs = (struct kvm_sregs){
+		.cs = segment(0xf000, 0xffff0000, ACCESS_DATA16),
+		.ds = data,
+		.es = data,
+		.fs = data,
+		.gs = data,
+		.ss = data,
+		.tr = segment(0, 0, ACCESS_TSS),
+		.ldt = segment(0, 0, ACCESS_LDT),
+		.gdt.limit = 0xffff,
+		.idt.limit = 0xffff,
+		.cr0 = CR0_NE,
+		.apic_base = apic_base(k),
+	};
+	k->regs_valid = k->regs_dirty = true;
+	k->sregs_valid = k->sregs_dirty = true;
+}
+
+/* One by one: a kernel may refuse to take back what it told. */
+static void
+msrs_reset(struct kvm_cpu *k)
+{
+	const struct kvm_msrs *m = k->power_on->msrs;
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} one = { .head.nmsrs = 1 };
+
+	for (uint32_t i = 0; i < m->nmsrs; i++) {
+		one.entry = m->entries[i];
+		if (kvm_ioctl(k->fd, KVM_SET_MSRS, &one) != 1)
+			log_debug(
+			    "kvm: MSR %#x keeps its value", one.entry.index);
+	}
+}
+
+static int
+events_reset(struct kvm_cpu *k)
+{
+	struct kvm_vcpu_events ev = {
+		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING |
+			 KVM_VCPUEVENT_VALID_SHADOW,
+	};
+
+	return kvm_ioctl(k->fd, KVM_SET_VCPU_EVENTS, &ev);
+}
+
+static int
+fpu_reset(struct kvm_cpu *k)
+{
+	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 1 };
+	int err = kvm_ioctl(k->fd, KVM_SET_XCRS, &xcrs);
+
+	/* A host without XSAVE has no XCR0. */
+	if (err < 0 && err != -EINVAL)
+		return err;
+	return kvm_ioctl(k->fd, KVM_SET_XSAVE, &k->power_on->xsave);
+}
+
+static int
+apic_reset(struct kvm_cpu *k)
+{
+	struct kvm_lapic_state lapic = k->power_on->lapic;
+	uint32_t id = (uint32_t)vcpu_id(k->vcpu);
+
+	/* Offset 0x20: the id, in bits 31:24 unless in x2APIC mode. */
+	put_le32(lapic.regs + 0x20, k->vm->x2apic ? id : id << 24);
+	return kvm_ioctl(k->fd, KVM_SET_LAPIC, &lapic);
+}
+
+/* The boot processor runs, the others wait (SDM 3A 8.4.1). */
+static int
+mp_reset(struct kvm_cpu *k)
+{
+	struct kvm_mp_state mp = {
+		.mp_state = vcpu_id(k->vcpu) == 0 ? KVM_MP_STATE_RUNNABLE
+						  : KVM_MP_STATE_UNINITIALIZED,
+	};
+
+	return kvm_ioctl(k->fd, KVM_SET_MP_STATE, &mp);
+}
+
+static int
+debugregs_reset(struct kvm_cpu *k)
+{
+	struct kvm_debugregs d = { .dr6 = DR6_POWER_ON, .dr7 = DR7_POWER_ON };
+
+	return k->vm->has.debugregs ? kvm_ioctl(k->fd, KVM_SET_DEBUGREGS, &d)
+				    : 0;
+}
+
+int
+kvm_vcpu_reset(struct vcpu *vcpu)
+{
+	/* The APIC's mode is in the system registers, hence its place. */
+	static int (*const step_table[])(struct kvm_cpu *) = { kvm_regs_flush,
+		apic_reset, events_reset, fpu_reset, debugregs_reset,
+		mp_reset };
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	int err = k->unfinished ? kvm_finish(k) : 0;
+
+	registers_reset(k);
+	msrs_reset(k);
+	for (size_t i = 0; i < ARRAY_LEN(step_table) && err >= 0; i++)
+		err = step_table[i](k);
+	return MIN(err, 0);
+}

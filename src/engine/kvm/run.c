@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * run.c - vm_run(): enter the guest, answer its exits, leave when the machine
+ * must know (docs/architecture.md has the table).
+ *
+ * Another thread that wants this one out of the guest sets run->immediate_exit,
+ * which refuses the next entry, and sends a signal, which ends the present one.
+ * The signal's handler does nothing.  `tid` says whether there is anybody to
+ * signal; it is set before immediate_exit is cleared and events are looked at,
+ * so a post is seen either here or by KVM_RUN.
+ *
+ * The kernel finishes a port or MMIO access, or an MSR's, at the start of the
+ * next KVM_RUN.  Nobody outside sees a half-done instruction: kvm_finish()
+ * comes before everything that shows registers.
+ */
+#include "kvm_priv.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <util/log.h>
+#include <vmm/bus.h>
+#include <vmm/vm.h>
+
+#include "step.h"
+
+#define KICK_SIGNAL SIGRTMIN
+
+/* --- kicks ---------------------------------------------------------------- */
+
+static void
+on_kick(int sig)
+{
+	(void)sig;
+}
+
+static pthread_once_t kick_once = PTHREAD_ONCE_INIT;
+static int kick_err;
+
+static void
+kick_install(void)
+{
+	/* Restarting spares the system calls of bus handlers; KVM_RUN ends
+	 * all the same. */
+	struct sigaction sa = { .sa_handler = on_kick, .sa_flags = SA_RESTART };
+
+	sigemptyset(&sa.sa_mask);
+	if (sigaction(KICK_SIGNAL, &sa, NULL) != 0)
+		kick_err = -errno;
+}
+
+int
+kvm_kick_init(void)
+{
+	pthread_once(&kick_once, kick_install);
+	return kick_err;
+}
+
+void
+kvm_vcpu_kick(struct vcpu *vcpu)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	int32_t tid;
+
+	__atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	tid = __atomic_load_n(&k->tid, __ATOMIC_SEQ_CST);
+	if (tid != 0)
+		(void)syscall(SYS_tgkill, getpid(), tid, KICK_SIGNAL);
+}
+
+/* A thread of a program that blocks all signals must still hear this one. */
+static int32_t
+thread_ready(void)
+{
+	static __thread int32_t tid;
+	sigset_t set;
+
+	if (tid == 0) {
+		sigemptyset(&set);
+		sigaddset(&set, KICK_SIGNAL);
+		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+		tid = (int32_t)syscall(SYS_gettid);
+	}
+	return tid;
+}
+
+/* --- entering ------------------------------------------------------------- */
+
+/* Changed registers go with the entry where the kernel takes them. */
+static int
+hand_over(struct kvm_cpu *k)
+{
+	if (k->vm->has.sync_regs) {
+		k->run->kvm_valid_regs = KVM_SYNC_X86_REGS;
+		if (k->regs_dirty)
+			k->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+		k->regs_dirty = false;
+	}
+	return k->regs_dirty || k->sregs_dirty ? kvm_regs_flush(k) : 0;
+}
+
+static int
+enter(struct kvm_cpu *k)
+{
+	int err = hand_over(k);
+
+	if (err < 0)
+		return err;
+	err = kvm_ioctl(k->fd, KVM_RUN, NULL);
+	k->unfinished = false;
+	kvm_regs_forget(k);
+	return err;
+}
+
+int
+kvm_finish(struct kvm_cpu *k)
+{
+	int err;
+
+	if (!k->unfinished)
+		return 0;
+	__atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	err = enter(k);
+	return err == -EINTR || err == -EAGAIN ? 0 : err;
+}
+
+/* --- leaving -------------------------------------------------------------- */
+
+enum next { STAY, LEAVE };
+
+static enum next
+leave(struct kvm_cpu *k, struct vm_exit *x, enum vm_exitcode code)
+{
+	x->exitcode = code;
+	x->inst_length = 0;
+	x->rip = k->exit_rip = kvm_rip(k);
+	return LEAVE;
+}
+
+static enum next
+leave_failed(struct kvm_cpu *k, struct vm_exit *x, int status, const char *what)
+{
+	leave(k, x, VM_EXITCODE_VMX);
+	x->u.vmx.status = status;
+	x->u.vmx.what = what;
+	return LEAVE;
+}
+
+static enum next
+leave_stopped(struct kvm_cpu *k, struct vm_exit *x)
+{
+	enum vm_suspend_how how = vm_suspended(k->vm->ctx);
+
+	leave(k, x,
+	    how == VM_SUSPEND_NONE ? VM_EXITCODE_BOGUS : VM_EXITCODE_SUSPENDED);
+	if (how != VM_SUSPEND_NONE)
+		x->u.suspended.how = how;
+	return LEAVE;
+}
+
+/* The instruction is done when vm_run() returns, whatever it was. */
+static enum next
+leave_finished(struct kvm_cpu *k, struct vm_exit *x)
+{
+	int err = kvm_finish(k);
+
+	return err == 0 ? LEAVE
+			: leave_failed(k, x, err, "KVM_RUN fails to finish");
+}
+
+/* --- ports and memory ----------------------------------------------------- */
+
+static uint32_t
+load(const uint8_t *p, unsigned int bytes)
+{
+	uint32_t val = 0;
+
+	memcpy(&val, p, bytes);
+	return val;
+}
+
+/* An unclaimed port, under strict I/O; the rest of a string is not run. */
+static enum next
+unclaimed(struct kvm_cpu *k, struct vm_exit *x, uint32_t val)
+{
+	const struct kvm_run *r = k->run;
+
+	leave(k, x, VM_EXITCODE_INOUT);
+	x->u.inout.in = r->io.direction == KVM_EXIT_IO_IN;
+	x->u.inout.bytes = r->io.size;
+	x->u.inout.port = r->io.port;
+	x->u.inout.eax = val;
+	return leave_finished(k, x);
+}
+
+static enum next
+exit_io(struct kvm_cpu *k, struct vm_exit *x)
+{
+	struct kvm_run *r = k->run;
+	bool in = r->io.direction == KVM_EXIT_IO_IN;
+	uint8_t *p = (uint8_t *)r + r->io.data_offset;
+	unsigned int bytes = r->io.size;
+
+	k->unfinished = true;
+	for (uint32_t i = 0; i < r->io.count; i++, p += bytes) {
+		uint32_t val = in ? UINT32_MAX : load(p, bytes);
+		enum bus_result res =
+		    bus_pio(k->vcpu, in, r->io.port, bytes, &val);
+
+		if (in)
+			memcpy(p, &val, bytes);
+		if (unlikely(res == BUS_UNCLAIMED))
+			return unclaimed(k, x, val);
+	}
+	return STAY;
+}
+
+/* The bus knows 1, 2, 4 and 8 bytes; a split access leaves odd pieces. */
+static unsigned int
+piece(uint64_t gpa, unsigned int left)
+{
+	unsigned int n = 8;
+
+	while (n > left || (left != n && (gpa & (n - 1)) != 0))
+		n /= 2;
+	return n;
+}
+
+static enum next
+exit_mmio(struct kvm_cpu *k, struct vm_exit *x)
+{
+	struct kvm_run *r = k->run;
+	bool write = r->mmio.is_write != 0;
+
+	k->unfinished = true;
+	for (unsigned int off = 0; off < r->mmio.len;) {
+		uint64_t gpa = r->mmio.phys_addr + off, val = 0;
+		unsigned int n = piece(gpa, r->mmio.len - off);
+
+		if (write)
+			memcpy(&val, r->mmio.data + off, n);
+		bus_mmio(k->vcpu, write, gpa, n, &val);
+		if (!write)
+			memcpy(r->mmio.data + off, &val, n);
+		off += n;
+	}
+	return STAY;
+}
+
+/* --- MSRs ----------------------------------------------------------------- */
+
+static enum next
+unknown_msr(struct kvm_cpu *k, struct vm_exit *x, bool write)
+{
+	leave(k, x, write ? VM_EXITCODE_WRMSR : VM_EXITCODE_RDMSR);
+	x->u.msr.code = k->run->msr.index;
+	x->u.msr.wval = write ? k->run->msr.data : 0;
+	return leave_finished(k, x);
+}
+
+static enum next
+exit_msr(struct kvm_cpu *k, struct vm_exit *x)
+{
+	struct kvm_run *r = k->run;
+	bool write = r->exit_reason == KVM_EXIT_X86_WRMSR;
+	uint64_t val = write ? r->msr.data : 0;
+	enum msr_result res = write ? bus_wrmsr(k->vcpu, r->msr.index, val)
+				    : bus_rdmsr(k->vcpu, r->msr.index, &val);
+
+	k->unfinished = true;
+	r->msr.error = res == MSR_GP;
+	r->msr.data = res == MSR_UNKNOWN && !write ? 0 : val;
+	return res == MSR_UNKNOWN ? unknown_msr(k, x, write) : STAY;
+}
+
+/* --- the rest ------------------------------------------------------------- */
+
+static enum next
+exit_hlt(struct kvm_cpu *k, struct vm_exit *x)
+{
+	leave(k, x, VM_EXITCODE_HLT);
+	x->u.hlt.rflags = k->run->s.regs.regs.rflags;
+	return LEAVE;
+}
+
+/* Triple fault (SDM 3A 6.15): as FreeBSD's vmm, the machine ends. */
+static enum next
+exit_shutdown(struct kvm_cpu *k, struct vm_exit *x)
+{
+	(void)vm_suspend(k->vm->ctx, VM_SUSPEND_TRIPLEFAULT);
+	return leave_stopped(k, x);
+}
+
+static enum next
+exit_system_event(struct kvm_cpu *k, struct vm_exit *x)
+{
+	enum vm_suspend_how how =
+	    k->run->system_event.type == KVM_SYSTEM_EVENT_RESET
+		? VM_SUSPEND_RESET
+		: VM_SUSPEND_POWEROFF;
+
+	(void)vm_suspend(k->vm->ctx, how);
+	return leave_stopped(k, x);
+}
+
+static enum next
+exit_fail_entry(struct kvm_cpu *k, struct vm_exit *x)
+{
+	return leave_failed(k, x,
+	    (int)k->run->fail_entry.hardware_entry_failure_reason,
+	    "the processor refuses to enter the guest");
+}
+
+static enum next
+exit_debug(struct kvm_cpu *k, struct vm_exit *x)
+{
+	leave(k, x, VM_EXITCODE_DEBUG);
+	return kvm_exit_debug(k, x) ? LEAVE : STAY;
+}
+
+/* Linux uapi kvm.h, KVM_INTERNAL_ERROR_*. */
+static const char *const internal_table[] = {
+	[KVM_INTERNAL_ERROR_EMULATION] = "KVM cannot emulate the instruction",
+	[KVM_INTERNAL_ERROR_SIMUL_EX] = "exceptions at the same time",
+	[KVM_INTERNAL_ERROR_DELIVERY_EV] =
+	    "an exit in the middle of a delivery",
+	[KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON] =
+	    "an exit KVM does not know",
+};
+
+/* What KVM's emulator lacks, the software CPU does, once, on the same state. */
+static enum next
+exit_internal(struct kvm_cpu *k, struct vm_exit *x)
+{
+	uint32_t why = k->run->internal.suberror;
+	const char *what =
+	    why < ARRAY_LEN(internal_table) ? internal_table[why] : NULL;
+	int err;
+
+	if (why != KVM_INTERNAL_ERROR_EMULATION)
+		return leave_failed(k, x, (int)why,
+		    what != NULL ? what : "an internal error of KVM");
+	leave(k, x, VM_EXITCODE_BOGUS);
+	err = kvm_step(k, x);
+	if (err < 0)
+		return leave_failed(k, x, (int)why, what);
+	return err == 0 ? STAY : LEAVE;
+}
+
+typedef enum next (*exit_fn)(struct kvm_cpu *, struct vm_exit *);
+
+static const exit_fn exit_table[] = {
+	[KVM_EXIT_IO] = exit_io,
+	[KVM_EXIT_MMIO] = exit_mmio,
+	[KVM_EXIT_X86_RDMSR] = exit_msr,
+	[KVM_EXIT_X86_WRMSR] = exit_msr,
+	[KVM_EXIT_HLT] = exit_hlt,
+	[KVM_EXIT_SHUTDOWN] = exit_shutdown,
+	[KVM_EXIT_SYSTEM_EVENT] = exit_system_event,
+	[KVM_EXIT_FAIL_ENTRY] = exit_fail_entry,
+	[KVM_EXIT_DEBUG] = exit_debug,
+	[KVM_EXIT_INTERNAL_ERROR] = exit_internal,
+};
+
+static enum next
+handle(struct kvm_cpu *k, struct vm_exit *x)
+{
+	uint32_t why = k->run->exit_reason;
+
+	if (why == KVM_EXIT_INTR)
+		return STAY;
+	if (likely(why < ARRAY_LEN(exit_table) && exit_table[why] != NULL))
+		return exit_table[why](k, x);
+	return leave_failed(
+	    k, x, (int)why, "an exit this engine does not know");
+}
+
+/* --- events from other threads -------------------------------------------- */
+
+static enum next
+take_events(struct kvm_cpu *k, struct vm_exit *x)
+{
+	uint32_t ev = vcpu_take(k->vcpu, UINT32_MAX);
+	int err = kvm_finish(k);
+
+	if (err < 0)
+		return leave_failed(k, x, err, "KVM_RUN fails to finish");
+	if (ev & VCPU_EV_ENGINE)
+		kvm_watch_answer(k);
+	if (ev & VCPU_EV_NMI)
+		err = kvm_ioctl(k->fd, KVM_NMI, NULL);
+	if (err < 0)
+		return leave_failed(k, x, err, "KVM_NMI");
+	return ev & VCPU_EV_STOP ? leave_stopped(k, x) : STAY;
+}
+
+/* KVM_RUN's own failures. */
+static enum next
+run_failed(struct kvm_cpu *k, struct vm_exit *x, int err)
+{
+	if (err == -EINTR || err == -EAGAIN)
+		return STAY;
+	return leave_failed(k, x, err,
+	    err == -EFAULT ? "guest memory that the host cannot provide"
+			   : strerror(-err));
+}
+
+int
+kvm_vcpu_run(struct vcpu *vcpu, struct vm_exit *x)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	const uint32_t *events = vcpu_events(vcpu);
+	enum next next = STAY;
+	int err;
+
+	__atomic_store_n(&k->tid, thread_ready(), __ATOMIC_SEQ_CST);
+	while (next == STAY) {
+		__atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+		if (__atomic_load_n(events, __ATOMIC_SEQ_CST) != 0) {
+			next = take_events(k, x);
+			continue;
+		}
+		err = enter(k);
+		next = err < 0 ? run_failed(k, x, err) : handle(k, x);
+	}
+	__atomic_store_n(&k->tid, 0, __ATOMIC_SEQ_CST);
+	return 0;
+}

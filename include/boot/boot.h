@@ -61,6 +61,8 @@ struct boot_pci_bus {
 /* What ACPI, MP and SMBIOS tables tell of the machine. */
 struct boot_tables {
 	unsigned int ncpus;
+	/* APIC ids follow from it; NULL: they are the processors' numbers. */
+	const struct vm_topology *topology;
 	const char *vm_name;
 	bool has_lpc; /* ISA bridge: links, COM ports, RTC ... in the DSDT */
 	uint8_t lpc_slot, lpc_func;

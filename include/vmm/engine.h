@@ -55,6 +55,7 @@ struct vm_engine_ops {
 	int (*irqchip_create)(struct vmctx *, bool x2apic);
 	int (*pit_create)(struct vmctx *);
 
+	/* The guest knows it by vcpu_apic_id() (vmm/topology.h). */
 	int (*vcpu_create)(struct vcpu *);
 	void (*vcpu_destroy)(struct vcpu *);
 	/* State after power-on (bhyve's vcpu_reset, docs/bhyve.md 2.4). */

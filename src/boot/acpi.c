@@ -325,7 +325,8 @@ put_madt(struct acpi *a)
 
 	p = mempcpy(p, &m, sizeof(m));
 	for (unsigned int i = 0; i < a->t->ncpus; i++) {
-		lapic.processor_uid = lapic.apic_id = (uint8_t)i;
+		lapic.processor_uid = (uint8_t)i;
+		lapic.apic_id = tables_apic_id(a->t, i);
 		p = mempcpy(p, &lapic, sizeof(lapic));
 	}
 	p = mempcpy(p, &ioapic, sizeof(ioapic));

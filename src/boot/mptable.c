@@ -121,13 +121,13 @@ add_int(struct mp *mp, const struct mp_int *entry)
 }
 
 static void
-add_processors(struct mp *mp, unsigned int ncpus)
+add_processors(struct mp *mp, const struct boot_tables *t)
 {
-	for (unsigned int i = 0; i < ncpus; i++)
+	for (unsigned int i = 0; i < t->ncpus; i++)
 		add(mp,
 		    &(struct mp_processor){
 			.type = MP_PROCESSOR,
-			.apic_id = (uint8_t)i,
+			.apic_id = tables_apic_id(t, i),
 			.apic_version = LAPIC_VER,
 			.flags = (uint8_t)(PROC_EN | (i == 0 ? PROC_BP : 0)),
 			.signature = CPU_SIG,
@@ -259,7 +259,7 @@ mptable_build(
 		return boot_verr(err, err_len, -EINVAL,
 		    "the MP table cannot describe PCI buses other than 0"
 		    " (use -Y to leave it out)");
-	add_processors(&mp, t->ncpus);
+	add_processors(&mp, t);
 	add_buses_and_ioapic(&mp);
 	add_isa_ints(&mp);
 	add_pci_ints(&mp, t);

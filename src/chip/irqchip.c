@@ -38,12 +38,15 @@
 #define PIN_EXTINT  0u
 #define PIN_TIMER   2u
 
+#define APIC_ID_MAX 254u /* vmm/topology.h */
+
 struct irqchip {
 	struct vmctx *ctx;
 	uint32_t extint;      /* atomic: the 8259s' INT */
 	uint32_t lowest_next; /* atomic: where arbitration starts */
 	unsigned int nlapics;
-	struct lapic *lapic[VM_MAXCPU];
+	struct lapic *lapic[VM_MAXCPU];	      /* by vCPU */
+	struct lapic *by_id[APIC_ID_MAX + 1]; /* by APIC id; NULL: nobody's */
 	struct ioapic *ioapic;
 	struct i8259 *pic;
 };
@@ -59,6 +62,7 @@ irqchip_arbitrate(struct irqchip *chip, const struct apic_msg *m)
 {
 	unsigned int start =
 	    __atomic_load_n(&chip->lowest_next, __ATOMIC_RELAXED);
+	unsigned int next = start;
 	struct lapic *best = NULL;
 
 	for (unsigned int i = 0; i < chip->nlapics; i++) {
@@ -66,12 +70,14 @@ irqchip_arbitrate(struct irqchip *chip, const struct apic_msg *m)
 
 		if (!lapic_accepts(l) || !lapic_matches(l, m))
 			continue;
-		if (best == NULL || reg_get(&l->ppr) < reg_get(&best->ppr))
-			best = l;
+		if (best != NULL && reg_get(&l->ppr) >= reg_get(&best->ppr))
+			continue;
+		best = l;
+		next = start + i + 1;
 	}
 	if (best != NULL)
 		__atomic_store_n(
-		    &chip->lowest_next, best->id + 1, __ATOMIC_RELAXED);
+		    &chip->lowest_next, next % chip->nlapics, __ATOMIC_RELAXED);
 	return best;
 }
 
@@ -85,11 +91,12 @@ irqchip_send(struct irqchip *chip, const struct apic_msg *m)
 
 		return l != NULL && lapic_receive(l, m) ? 1 : 0;
 	}
-	if (!m->logical && !m->broadcast) /* APIC ids are vCPU numbers */
-		return m->dest < chip->nlapics &&
-			       lapic_receive(chip->lapic[m->dest], m)
-			   ? 1
-			   : 0;
+	if (!m->logical && !m->broadcast) {
+		struct lapic *l =
+		    m->dest <= APIC_ID_MAX ? chip->by_id[m->dest] : NULL;
+
+		return l != NULL && lapic_receive(l, m) ? 1 : 0;
+	}
 	for (unsigned int i = 0; i < chip->nlapics; i++)
 		if (lapic_matches(chip->lapic[i], m) &&
 		    lapic_receive(chip->lapic[i], m))
@@ -274,6 +281,7 @@ irqchip_create_lapics(struct irqchip *chip, bool x2apic)
 		if (vcpu == NULL)
 			return -EINVAL;
 		chip->lapic[i] = lapic_create(chip, vcpu, x2apic);
+		chip->by_id[chip->lapic[i]->id] = chip->lapic[i];
 		chip->nlapics = i + 1;
 	}
 	return 0;

@@ -17,6 +17,7 @@
 #include <vmm/chip.h>
 #include <vmm/event.h>
 #include <vmm/snap.h>
+#include <vmm/topology.h>
 #include <vmm/vcpu.h>
 #include <vmmapi.h>
 
@@ -687,7 +688,7 @@ lapic_create(struct irqchip *chip, struct vcpu *vcpu, bool x2apic)
 
 	l->chip = chip;
 	l->vcpu = vcpu;
-	l->id = (uint32_t)vcpu_id(vcpu);
+	l->id = vcpu_apic_id(vcpu);
 	l->stats = vcpu_stats(vcpu);
 	l->start_x2apic = x2apic;
 	lock_init(&l->lock);

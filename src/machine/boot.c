@@ -150,6 +150,7 @@ boot_describe(
 
 	*t = (struct boot_tables){
 		.ncpus = m->topology.ncpus,
+		.topology = &m->topology,
 		.vm_name = vm_get_name(m->ctx),
 		.has_lpc = m->has_lpc,
 		.lpc_slot = m->lpc_slot,

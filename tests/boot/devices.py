@@ -272,7 +272,41 @@ def take(s, count):
     return data
 
 
-CASES = {f.__name__: f for f in (interrupts, cable, faults, locks, ports)}
+# --- processors -------------------------------------------------------------------
+
+CPU_LINES = ("for d in /sys/devices/system/cpu/cpu[0-9]*; do cd $d; "
+             "echo ${d##*/cpu} $(cat topology/physical_package_id topology/core_id "
+             "topology/thread_siblings_list topology/core_siblings_list "
+             "cache/index0/shared_cpu_list cache/index3/shared_cpu_list); done")
+
+
+def span(first, count):
+    return str(first) if count == 1 else f"{first}-{first + count - 1}"
+
+
+def topology(g):
+    """Linux finds packages, cores, threads and shared caches as -c says, where
+    they are no powers of two, too, and in x2APIC mode."""
+    for sockets, cores, threads, *more in ((2, 3, 1), (1, 3, 2, "-x"), (3, 1, 3),
+                                           (2, 2, 2, "-x")):
+        cpus = sockets * cores * threads
+        args = g.args("-c", f"{cpus},sockets={sockets},cores={cores},"
+                      f"threads={threads}", *more)
+        with guest(args) as (sh, t):
+            lines = sorted(re.findall(r"^\d.*", sh.run(CPU_LINES), re.M))
+            sh.run("! dmesg | grep -i 'x2apic: *disabled'")
+            power_off(sh, t)
+        want = []
+        for i in range(cpus):
+            core, package = i // threads, i // threads // cores
+            on_core = span(core * threads, threads)
+            on_package = span(package * cores * threads, cores * threads)
+            want.append(f"{i} {package} {core % cores} {on_core} {on_package} "
+                        f"{on_core} {on_package}")
+        need(lines == sorted(want), f"{args}: {lines}, not {want}")
+
+
+CASES = {f.__name__: f for f in (interrupts, cable, faults, locks, ports, topology)}
 
 
 def main():

@@ -37,6 +37,7 @@ static const struct pair_group *const group_table[] = {
 	&clock_group,
 	&cpu_group,
 	&debug_group,
+	&ends_group,
 	&exits_group,
 	&io_group,
 	&irq_group,
@@ -53,6 +54,7 @@ static const struct pair_group *const group_table[] = {
 	&smp_group,
 	&strings_group,
 	&task_group,
+	&topology_group,
 	&two_group,
 	&v86_group,
 	&virtio_group,
@@ -197,7 +199,7 @@ make_chips(struct guest *g)
 	struct irqchip *irqchip;
 	int err;
 
-	if ((err = irqchip_create(g->ctx, false, &irqchip)) != 0 ||
+	if ((err = irqchip_create(g->ctx, g->pair->x2apic, &irqchip)) != 0 ||
 	    (err = i8254_create(g->ctx)) != 0 ||
 	    (err = hpet_create(g->ctx)) != 0 ||
 	    (err = mc146818_create(g->ctx, &rtc)) != 0 ||
@@ -248,17 +250,28 @@ make_ports(struct guest *g)
 		host_die("the report ports are taken");
 }
 
+static unsigned int
+or_one(unsigned int n)
+{
+	return n != 0 ? n : 1;
+}
+
 static void
 make_machine(struct guest *g, const struct vm_engine_ops *engine,
     struct conf *conf, const char *dir)
 {
-	unsigned int n = g->pair->ncpus != 0 ? g->pair->ncpus : 1;
-	const struct vm_topology topo = { (uint16_t)n, (uint16_t)n, 1, 1 };
+	unsigned int n = or_one(g->pair->ncpus);
+	unsigned int cores = or_one(g->pair->cores);
+	unsigned int threads = or_one(g->pair->threads);
+	const struct vm_topology topo = { (uint16_t)n,
+		(uint16_t)(n / cores / threads), (uint16_t)cores,
+		(uint16_t)threads };
 	char path[512], why[256] = "";
 	const struct boot_kernel k = { .kernel = path };
 
 	if (vm_new("guest", engine, &g->ctx) != 0 ||
-	    vm_set_topology(g->ctx, &topo) != 0)
+	    vm_set_topology(g->ctx, &topo) != 0 ||
+	    vm_set_hlt_poll(g->ctx, g->pair->hlt_poll) != 0)
 		host_die("cannot make the machine");
 	for (unsigned int i = 0; i < n; i++)
 		if (vm_vcpu_open(g->ctx, (int)i) == NULL)
@@ -268,6 +281,8 @@ make_machine(struct guest *g, const struct vm_engine_ops *engine,
 		host_die("cannot make the PC");
 	make_ports(g);
 	g->param[GUEST_PARAM_NCPUS] = n;
+	g->param[GUEST_PARAM_CORES] = cores;
+	g->param[GUEST_PARAM_THREADS] = threads;
 	g->param[GUEST_PARAM_TSC_KHZ] = (uint32_t)(vm_tsc_hz(g->ctx) / 1000);
 	g->param[GUEST_PARAM_OWN] = g->pair->param;
 	if (g->pair->setup != NULL)

@@ -28,11 +28,12 @@ struct vm_engine_ops;
 
 struct pair {
 	const char *name;
-	const char *payload;   /* without .elf */
-	unsigned int ncpus;    /* 0: 1 */
-	unsigned int machines; /* at the same time; 0: 1 */
-	uint32_t param;	       /* GUEST_PARAM_OWN */
-	bool strict_io, lenient_msr, hlt_exit, pause_exit;
+	const char *payload;	     /* without .elf */
+	unsigned int ncpus;	     /* 0: 1 */
+	unsigned int machines;	     /* at the same time; 0: 1 */
+	uint32_t param;		     /* GUEST_PARAM_OWN */
+	unsigned int cores, threads; /* 0: 1 */
+	bool strict_io, lenient_msr, hlt_exit, pause_exit, hlt_poll, x2apic;
 	/* How the machine must end; NONE: powered off by the runtime. */
 	enum vm_suspend_how end;
 	bool aborts; /* it must end in an error instead */
@@ -51,10 +52,11 @@ struct pair_group {
 	const struct pair *pairs;
 	size_t npairs;
 };
-extern const struct pair_group cpu_group, debug_group, exits_group, io_group,
-    irq_group, lapic_group, ldt_group, legacy_group, paging_group, pci_group,
-    platform_group, ring3_group, rtc_group, smc_group, smp_group, strings_group,
-    two_group, task_group, v86_group, clock_group, litmus_group, virtio_group;
+extern const struct pair_group cpu_group, debug_group, ends_group, exits_group,
+    io_group, irq_group, lapic_group, ldt_group, legacy_group, paging_group,
+    pci_group, platform_group, ring3_group, rtc_group, smc_group, smp_group,
+    strings_group, topology_group, two_group, task_group, v86_group,
+    clock_group, litmus_group, virtio_group;
 
 struct guest {
 	const struct pair *pair;

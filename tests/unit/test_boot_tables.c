@@ -14,6 +14,7 @@
 #include <boot/boot.h>
 
 #include "fake_guest.h"
+#include "tables.h"
 
 #define MIB (1ull << 20)
 #define GIB (1ull << 30)
@@ -198,7 +199,7 @@ test_acpi_no_hpet(void **state)
 
 /* Walks the MADT's entries; returns the number of local APICs. */
 static unsigned int
-count_lapics(const uint8_t *madt)
+count_lapics(const struct boot_tables *t, const uint8_t *madt)
 {
 	const uint32_t len = get_le32(madt + 4);
 	unsigned int seen[5] = { 0 };
@@ -213,7 +214,7 @@ count_lapics(const uint8_t *madt)
 		assert_in_range(e[1], 6, 12);
 		if (e[0] == 0) {
 			assert_int_equal(e[2], seen[0]);
-			assert_int_equal(e[3], seen[0]);
+			assert_int_equal(e[3], tables_apic_id(t, seen[0]));
 			assert_int_equal(get_le32(e + 4), 1);
 		} else if (e[0] == 1) {
 			assert_int_equal(get_le32(e + 4), 0xfec00000);
@@ -243,7 +244,7 @@ test_madt_every_count(void **state)
 		build_acpi(ctx, &t);
 		madt = find_table(ctx, "APIC");
 		fadt = find_table(ctx, "FACP");
-		assert_int_equal(count_lapics(madt), n);
+		assert_int_equal(count_lapics(&t, madt), n);
 		/* What follows moved out of the way, but not before it must. */
 		assert_true(madt + get_le32(madt + 4) <= fadt);
 		if (n <= 21)
@@ -449,6 +450,30 @@ test_mptable(void **state)
 		assert_true(e <= ctx->ram + 0xf1000);
 		guest_free(ctx);
 	}
+}
+
+/* 2 packages of 3 cores: APIC ids are not the numbers. */
+static void
+test_apic_ids(void **state)
+{
+	static const struct vm_topology topology = { 6, 2, 3, 1 };
+	static const uint8_t want[] = { 0, 1, 2, 4, 5, 6 };
+	struct vmctx *ctx = guest(16 * MIB, 0);
+	struct boot_tables t = tables(6);
+	const uint8_t *e;
+	char err[128];
+
+	t.topology = &topology;
+	build_acpi(ctx, &t);
+	assert_int_equal(count_lapics(&t, find_table(ctx, "APIC")), 6);
+	assert_int_equal(mptable_build(ctx, &t, err, sizeof(err)), 0);
+	e = ctx->ram + get_le32(ctx->ram + 0xf0000 + 4) + 44;
+	for (unsigned int i = 0; i < 6; i++, e += 20) {
+		assert_int_equal(e[0], 0);
+		assert_int_equal(e[1], want[i]);
+		assert_int_equal(tables_apic_id(&t, i), want[i]);
+	}
+	guest_free(ctx);
 }
 
 static void
@@ -660,6 +685,7 @@ main(void)
 		cmocka_unit_test(test_dsdt_link_irqs),
 		cmocka_unit_test(test_acpi_refusals),
 		cmocka_unit_test(test_mptable),
+		cmocka_unit_test(test_apic_ids),
 		cmocka_unit_test(test_mptable_other_bus),
 		cmocka_unit_test(test_mptable_too_many_interrupts),
 		cmocka_unit_test(test_smbios),

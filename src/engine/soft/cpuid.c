@@ -4,11 +4,12 @@
  * what depends on the vCPU and the topology.  AMD's way with leaves out of
  * range: zeros.
  *
- * APIC ids are the vCPU numbers.  When threads or cores are no power of two the
- * fields a guest cuts out of them are approximate, as on bhyve.
+ * Topology: vmm/topology.h.
  * Runs on the vCPU's thread with guest FP state live: no libc.
  */
 #include "cpumodel.h"
+
+#include <vmm/topology.h>
 
 #define CPUID1_ECX_OSXSAVE     BIT(27)
 #define CPUID1_EDX_HTT	       BIT(28)
@@ -21,50 +22,19 @@
 
 /* --- topology ---------------------------------------------------------- */
 
-static uint32_t
-threads(const struct cpuid_model *m)
-{
-	return m->topo->threads;
-}
-
-/* Logical processors of a package. */
-static uint32_t
-siblings(const struct cpuid_model *m)
-{
-	return (uint32_t)m->topo->threads * m->topo->cores;
-}
-
-static uint32_t
-bits_for(uint32_t count)
-{
-	return count <= 1 ? 0 : 32 - (uint32_t)__builtin_clz(count - 1);
-}
-
-static uint32_t
-thread_bits(const struct cpuid_model *m)
-{
-	return bits_for(threads(m));
-}
-
-static uint32_t
-package_bits(const struct cpuid_model *m)
-{
-	return bits_for(siblings(m));
-}
-
 static void
 patch_level(const struct soft_cpu *c, uint32_t level, struct cpuid_regs *r)
 {
-	const struct cpuid_model *m = c->vm->cpuid;
+	const struct vm_topology *t = c->vm->cpuid->topo;
 
-	r->edx = c->id;
+	r->edx = vm_topology_apic_id(t, c->id);
 	if (level == 0) {
-		r->eax = thread_bits(m);
-		r->ebx = threads(m);
+		r->eax = vm_topology_thread_bits(t);
+		r->ebx = t->threads;
 		r->ecx = CPUIDB_LEVEL_THREAD;
 	} else if (level == 1) {
-		r->eax = package_bits(m);
-		r->ebx = siblings(m);
+		r->eax = vm_topology_package_bits(t);
+		r->ebx = vm_topology_siblings(t);
 		r->ecx = CPUIDB_LEVEL_CORE;
 	} else {
 		r->ecx = level & 0xff;
@@ -74,12 +44,12 @@ patch_level(const struct soft_cpu *c, uint32_t level, struct cpuid_regs *r)
 static void
 patch_topology(const struct soft_cpu *c, struct cpuid_regs *r)
 {
-	const struct cpuid_model *m = c->vm->cpuid;
-	uint32_t in_package = c->id & ((1u << package_bits(m)) - 1);
+	const struct vm_topology *t = c->vm->cpuid->topo;
+	uint32_t core = c->id / t->threads;
 
-	r->eax = c->id;
-	r->ebx = in_package >> thread_bits(m) | (threads(m) - 1) << 8;
-	r->ecx = c->id >> package_bits(m);
+	r->eax = vm_topology_apic_id(t, c->id);
+	r->ebx = core % t->cores | (uint32_t)(t->threads - 1) << 8;
+	r->ecx = core / t->cores;
 }
 
 /* --- queries ----------------------------------------------------------- */
@@ -98,20 +68,21 @@ static void
 patch(const struct soft_cpu *c, enum cpuid_patch what, uint32_t sub,
     struct cpuid_regs *r)
 {
-	const struct cpuid_model *m = c->vm->cpuid;
+	const struct vm_topology *t = c->vm->cpuid->topo;
+	uint32_t siblings = vm_topology_siblings(t);
 
 	switch (what) {
 	case PATCH_NONE:
 		break;
 	case PATCH_FEATURES:
-		r->ebx |= (c->id & 0xff) << 24 | (siblings(m) & 0xff) << 16;
-		if (siblings(m) > 1)
+		r->ebx |= vm_topology_apic_id(t, c->id) << 24 | siblings << 16;
+		if (siblings > 1)
 			r->edx |= CPUID1_EDX_HTT;
 		if (c->cr4 & CR4_OSXSAVE)
 			r->ecx |= CPUID1_ECX_OSXSAVE;
 		break;
 	case PATCH_EXT_FEATURES:
-		if (siblings(m) > 1)
+		if (siblings > 1)
 			r->ecx |= CPUIDX1_ECX_CMP_LEGACY;
 		break;
 	case PATCH_LEVEL:
@@ -121,10 +92,14 @@ patch(const struct soft_cpu *c, enum cpuid_patch what, uint32_t sub,
 		r->ebx = c->xcr0 & 4 ? XSAVE_LEN_AVX : XSAVE_LEN_LEGACY;
 		break;
 	case PATCH_CORES:
-		r->ecx = (siblings(m) - 1) | package_bits(m) << 12;
+		r->ecx = (siblings - 1) | vm_topology_package_bits(t) << 12;
 		break;
 	case PATCH_CACHE:
-		r->eax |= ((sub == CACHE_L3 ? siblings(m) : threads(m)) - 1)
+		/* APIC ids that share it, gaps included: kernels divide by it.
+		 */
+		r->eax |= (BIT(sub == CACHE_L3 ? vm_topology_package_bits(t)
+					       : vm_topology_thread_bits(t)) -
+			      1)
 			  << 14;
 		break;
 	case PATCH_TOPOLOGY:

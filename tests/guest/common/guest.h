@@ -163,6 +163,7 @@ void smp_run(unsigned int id, void (*fn)(void *), void *arg);
 void smp_wait(unsigned int id);
 void smp_run_all(void (*fn)(void *), void *arg); /* 0 too; waits */
 unsigned int smp_count(void);
+unsigned int smp_apic_id(unsigned int id);
 
 /* --- memory
  * ------------------------------------------------------------------- */
@@ -210,6 +211,11 @@ void delay_us(uint64_t us);
  * -------------------------------------------------------------------- */
 
 #define APIC_BASE	0xfee00000ull
+#define MSR_APIC_BASE	0x1bu
+#define APIC_BASE_BSP	0x100u
+#define APIC_BASE_EXTD	0x400u
+#define APIC_BASE_EN	0x800u
+#define MSR_X2APIC(reg) (0x800u + (reg) / 16)
 #define APIC_ID		0x020
 #define APIC_VERSION	0x030
 #define APIC_TPR	0x080

@@ -33,6 +33,8 @@ _Static_assert(sizeof(struct guest_report) == 256, "both sides agree");
 enum guest_param {
 	GUEST_PARAM_NCPUS,
 	GUEST_PARAM_TSC_KHZ,
+	GUEST_PARAM_CORES,   /* of a package */
+	GUEST_PARAM_THREADS, /* of a core */
 	GUEST_PARAM_OWN,
 	GUEST_NPARAMS = 8
 };

@@ -6,15 +6,14 @@
  */
 #include "guest.h"
 
-#define MSR_EFER      0xc0000080
-#define MSR_FS_BASE   0xc0000100
-#define MSR_TSC_AUX   0xc0000103
-#define MSR_APIC_BASE 0x1b
-#define MSR_PAT	      0x277
-#define CR0_TS	      0x8ull
-#define CR0_EM	      0x4ull
-#define CR0_AM	      0x40000ull
-#define EFL_AC	      0x40000ull
+#define MSR_EFER    0xc0000080
+#define MSR_FS_BASE 0xc0000100
+#define MSR_TSC_AUX 0xc0000103
+#define MSR_PAT	    0x277
+#define CR0_TS	    0x8ull
+#define CR0_EM	    0x4ull
+#define CR0_AM	    0x40000ull
+#define EFL_AC	    0x40000ull
 
 /* A function whose first instruction traps: RIP must be its own address. */
 #define TRAPPER(name, code)                                                    \

@@ -5,7 +5,6 @@
  */
 #include "guest.h"
 
-#define MSR_APIC_BASE	 0x1b
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2(reg)	 (0x800u + (reg) / 16)
 #define X2_SELF_IPI	 0x83f

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * topology.h - where a processor is: its APIC id, and the fields a guest cuts
+ * out of it.
+ *
+ * An APIC id is package, core and thread, each in a field of whole bits (Intel
+ * SDM 3A 8.9.1, AMD APM 3 E.3.6), so that ids have gaps where a count is no
+ * power of two.  With powers of two they are the vCPU numbers, as on bhyve.
+ * Integer arithmetic only: an engine may use it with guest FP state live.
+ */
+#ifndef VMM_TOPOLOGY_H
+#define VMM_TOPOLOGY_H
+
+#include <stdint.h>
+
+#include <vmm/vcpu.h>
+
+static inline uint32_t
+vm_topology_bits_for(uint32_t count)
+{
+	return count <= 1 ? 0 : 32 - (uint32_t)__builtin_clz(count - 1);
+}
+
+/* Logical processors of a package. */
+static inline uint32_t
+vm_topology_siblings(const struct vm_topology *t)
+{
+	return (uint32_t)t->cores * t->threads;
+}
+
+/* Bits of the APIC id below the core's and below the package's number. */
+static inline uint32_t
+vm_topology_thread_bits(const struct vm_topology *t)
+{
+	return vm_topology_bits_for(t->threads);
+}
+
+static inline uint32_t
+vm_topology_package_bits(const struct vm_topology *t)
+{
+	return vm_topology_bits_for(t->cores) + vm_topology_thread_bits(t);
+}
+
+/* Of vCPU `id`; at most 254 with VM_MAXCPU processors. */
+static inline uint32_t
+vm_topology_apic_id(const struct vm_topology *t, uint32_t id)
+{
+	uint32_t core = id / t->threads;
+
+	return core / t->cores << vm_topology_package_bits(t) |
+	       core % t->cores << vm_topology_thread_bits(t) | id % t->threads;
+}
+
+static inline uint32_t
+vcpu_apic_id(const struct vcpu *vcpu)
+{
+	return vm_topology_apic_id(
+	    vm_get_topology(vcpu_vm(vcpu)), (uint32_t)vcpu_id(vcpu));
+}
+
+/* The vCPU with that APIC id, or -1. */
+static inline int
+vm_topology_vcpu_of(const struct vm_topology *t, uint32_t apic_id)
+{
+	for (uint32_t id = 0; id < t->ncpus; id++)
+		if (vm_topology_apic_id(t, id) == apic_id)
+			return (int)id;
+	return -1;
+}
+
+#endif /* VMM_TOPOLOGY_H */

@@ -6,12 +6,14 @@
  * Intel SDM 2A CPUID, AMD APM 3 appendix E.  Hypervisor leaves: bhyve's at
  * 0x40000000, with the frequencies where FreeBSD looks for them, KVM's at
  * 0x40000100; Linux searches in steps of 0x100 and takes what it knows.
- * APIC ids are the vCPU numbers.
  */
 #include "kvm_priv.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <stdlib.h>
+
+#include <vmm/topology.h>
 
 #define F(n)	       (1u << (n))
 
@@ -81,24 +83,17 @@ struct cpu_place {
 	uint32_t thread_bits, package_bits;
 };
 
-static uint32_t
-bits_for(uint32_t count)
-{
-	return count <= 1 ? 0 : 32 - (uint32_t)__builtin_clz(count - 1);
-}
-
 static struct cpu_place
 place_of(const struct kvm_cpu *k)
 {
 	const struct vm_topology *t = vm_get_topology(k->vm->ctx);
-	uint32_t siblings = (uint32_t)t->threads * t->cores;
 
 	return (struct cpu_place){
-		.id = (uint32_t)vcpu_id(k->vcpu),
+		.id = vcpu_apic_id(k->vcpu),
 		.threads = t->threads,
-		.siblings = siblings,
-		.thread_bits = bits_for(t->threads),
-		.package_bits = bits_for(siblings),
+		.siblings = vm_topology_siblings(t),
+		.thread_bits = vm_topology_thread_bits(t),
+		.package_bits = vm_topology_package_bits(t),
 	};
 }
 
@@ -111,17 +106,24 @@ leaf_1(struct kvm_cpuid_entry2 *e, const struct cpu_place *p)
 		e->edx |= F(28);
 }
 
-/* Intel's caches: who shares them, cores of the package. */
+/* APIC ids that share a cache, gaps included: kernels divide by their number.
+ */
+static uint32_t
+cache_ids(const struct kvm_cpuid_entry2 *e, const struct cpu_place *p)
+{
+	return F((e->eax >> 5 & 7) >= 3 ? p->package_bits : p->thread_bits);
+}
+
+/* Intel's caches: who shares them, ids of cores in the package. */
 static void
 leaf_4(struct kvm_cpuid_entry2 *e, const struct cpu_place *p)
 {
-	uint32_t level = e->eax >> 5 & 7;
-	uint32_t sharing = level >= 3 ? p->siblings : p->threads;
-	uint32_t cores = p->siblings / p->threads;
+	uint32_t cores = F(p->package_bits - p->thread_bits);
 
 	if ((e->eax & 0x1f) == 0)
 		return;
-	e->eax = (e->eax & 0x3fff) | (sharing - 1) << 14 | (cores - 1) << 26;
+	e->eax =
+	    (e->eax & 0x3fff) | (cache_ids(e, p) - 1) << 14 | (cores - 1) << 26;
 }
 
 /* 0xB and 0x1F: levels of the x2APIC id. */
@@ -159,11 +161,8 @@ leaf_ext_8(struct kvm_cpuid_entry2 *e, const struct cpu_place *p)
 static void
 leaf_ext_1d(struct kvm_cpuid_entry2 *e, const struct cpu_place *p)
 {
-	uint32_t level = e->eax >> 5 & 7;
-	uint32_t sharing = level >= 3 ? p->siblings : p->threads;
-
 	if ((e->eax & 0x1f) != 0)
-		e->eax = (e->eax & 0x3fff) | (sharing - 1) << 14;
+		e->eax = (e->eax & 0x3fff) | (cache_ids(e, p) - 1) << 14;
 }
 
 static void
@@ -336,4 +335,24 @@ kvm_cpuid_set(struct kvm_cpu *k)
 		err = kvm_ioctl(k->fd, KVM_SET_CPUID2, list);
 	free(list);
 	return MIN(err, 0);
+}
+
+enum vm_cpu_vendor
+kvm_cpuid_vendor(void)
+{
+	static const struct {
+		uint32_t ebx; /* the name's first letters: Auth, Hygo, Genu */
+		enum vm_cpu_vendor vendor;
+	} vendor_table[] = {
+		{ 0x68747541, VM_CPU_AMD },
+		{ 0x6f677948, VM_CPU_AMD },
+		{ 0x756e6547, VM_CPU_INTEL },
+	};
+	uint32_t max, ebx, ecx, edx;
+
+	__cpuid(0, max, ebx, ecx, edx);
+	for (size_t i = 0; i < ARRAY_LEN(vendor_table); i++)
+		if (vendor_table[i].ebx == ebx)
+			return vendor_table[i].vendor;
+	return VM_CPU_OTHER;
 }

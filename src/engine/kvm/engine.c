@@ -13,6 +13,7 @@
 
 #include <util/log.h>
 #include <vmm/mem.h>
+#include <vmm/topology.h>
 
 #include "step.h"
 
@@ -82,6 +83,7 @@ kvm_vm_create(struct vmctx *ctx)
 	vm->ctx = ctx;
 	vm->fd = vm->sys_fd = -1;
 	vm_set_engine_state(ctx, vm);
+	vm_set_cpu_vendor(ctx, kvm_cpuid_vendor());
 	err = machine_init(vm);
 	if (err < 0)
 		kvm_vm_destroy(ctx);
@@ -125,10 +127,11 @@ kvm_mem_written(struct vmctx *ctx, uint64_t gpa, size_t len)
 static int
 cpu_init(struct kvm_cpu *k)
 {
-	unsigned long id = (unsigned long)vcpu_id(k->vcpu);
+	/* KVM's number of a processor is its APIC id. */
+	unsigned long id = vcpu_apic_id(k->vcpu);
 	int err;
 
-	if ((int)id >= k->vm->has.max_vcpus) {
+	if (vcpu_id(k->vcpu) >= k->vm->has.max_vcpus) {
 		log_error("kvm: this host allows %d virtual CPUs a machine",
 		    k->vm->has.max_vcpus);
 		return -EINVAL;

@@ -150,6 +150,8 @@ int kvm_vcpu_reset(struct vcpu *);
 /* --- cpuid.c -------------------------------------------------------------- */
 
 int kvm_cpuid_set(struct kvm_cpu *);
+/* Whose processors this host has. */
+enum vm_cpu_vendor kvm_cpuid_vendor(void);
 
 /* --- irqchip.c ------------------------------------------------------------ */
 

@@ -13,6 +13,7 @@
 
 #include <util/log.h>
 #include <vmm/mem.h>
+#include <vmm/topology.h>
 
 #define ACCESS_DATA16 0x93u
 #define ACCESS_TSS    0x8bu
@@ -204,7 +205,7 @@ static int
 apic_reset(struct kvm_cpu *k)
 {
 	struct kvm_lapic_state lapic = k->power_on->lapic;
-	uint32_t id = (uint32_t)vcpu_id(k->vcpu);
+	uint32_t id = vcpu_apic_id(k->vcpu);
 
 	/* Offset 0x20: the id, in bits 31:24 unless in x2APIC mode. */
 	put_le32(lapic.regs + 0x20, k->vm->x2apic ? id : id << 24);

@@ -148,8 +148,9 @@ enum vm_stat {
 	VMSTAT_INSNS,	     /* guest instructions, engine soft */
 	VMSTAT_BLOCKS_BUILT, /* decoded blocks made */
 	VMSTAT_TLB_FILLS,
-	VMSTAT_CODE_INVAL,  /* self-modifying code seen */
-	VMSTAT_HOST_NOTIFY, /* writes to port 0x488 */
+	VMSTAT_CODE_INVAL,    /* self-modifying code seen */
+	VMSTAT_HOST_NOTIFY,   /* writes to port 0x488 */
+	VMSTAT_INSNS_STEPPED, /* done by the software CPU for another engine */
 	VMSTAT_COUNT_
 };
 uint64_t *vcpu_stats(struct vcpu *); /* VMSTAT_COUNT_ of them */

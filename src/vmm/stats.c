@@ -40,6 +40,7 @@ static const char *const stat_desc_table[VMSTAT_COUNT_] = {
 	[VMSTAT_BLOCKS_BUILT] = "code blocks decoded",
 	[VMSTAT_TLB_FILLS] = "translations added to the tlb",
 	[VMSTAT_CODE_INVAL] = "code blocks dropped, code was written to",
+	[VMSTAT_INSNS_STEPPED] = "instructions done by the software cpu",
 	[VMSTAT_HOST_NOTIFY] = "host notifications by port 0x488",
 };
 

@@ -45,6 +45,7 @@ static const struct pair_group *const group_table[] = {
 	&ldt_group,
 	&legacy_group,
 	&litmus_group,
+	&mmio_group,
 	&paging_group,
 	&pci_group,
 	&platform_group,

@@ -60,6 +60,43 @@ static const struct {
 static const uint32_t zero_table[] = { 0xa, 0xf, 0x10, 0x12, 0x14, 0x8000000a,
 	0x8000001b, 0x8000001c, 0x8000001f, 0x80000020, 0x80000022 };
 
+/*
+ * What the software CPU does not know, where it must help (step.c): register
+ * states beyond x87, SSE and AVX, five levels of page tables.
+ */
+static const struct {
+	uint32_t leaf, index;
+	enum reg reg;
+	uint32_t keep;
+} step_table[] = {
+	/* MPX, AVX512 F DQ IFMA PF ER CD BW VL */
+	{ 7, 0, EBX,
+	    ~(F(14) | F(16) | F(17) | F(21) | F(26) | F(27) | F(28) | F(30) |
+		F(31)) },
+	/* AVX512 VBMI, PKU, VBMI2, CET_SS, AVX512 VNNI BITALG VPOPCNT, LA57 */
+	{ 7, 0, ECX,
+	    ~(F(1) | F(3) | F(6) | F(7) | F(11) | F(12) | F(14) | F(16)) },
+	/* AVX512 4VNNIW 4FMAPS VP2INTERSECT, CET_IBT, AMX, AVX512 FP16 */
+	{ 7, 0, EDX,
+	    ~(F(2) | F(3) | F(8) | F(20) | F(22) | F(23) | F(24) | F(25)) },
+	{ 7, 1, EAX, ~F(5) }, /* AVX512 BF16 */
+	{ 0xd, 0, EAX, 7 },
+	{ 0xd, 0, EDX, 0 },
+	{ 0xd, 1, EAX, ~(F(3) | F(4)) }, /* XSAVES XFD */
+	{ 0xd, 1, ECX, 0 },
+};
+
+static void
+apply_step_masks(struct kvm_cpuid_entry2 *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(step_table); i++)
+		if (step_table[i].leaf == e->function &&
+		    step_table[i].index == e->index)
+			*reg_of(e, step_table[i].reg) &= step_table[i].keep;
+	if (e->function == 0xd && e->index > 2)
+		e->eax = e->ebx = e->ecx = e->edx = 0;
+}
+
 static void
 apply_masks(struct kvm_cpuid_entry2 *e)
 {
@@ -290,6 +327,8 @@ filter(struct kvm_cpuid2 *out, const struct kvm_cpuid2 *in,
 		if (is_hypervisor(e.function) || is_level(e.function))
 			continue;
 		apply_masks(&e);
+		if (!vm->has.hardware)
+			apply_step_masks(&e);
 		if (e.function == 1 && vm->has.tsc_deadline)
 			e.ecx |= F(24);
 		if (e.function == 1)

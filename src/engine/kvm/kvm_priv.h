@@ -26,6 +26,11 @@
 
 /* What this host's KVM can do beyond what we cannot do without. */
 struct kvm_features {
+	/*
+	 * VT-x or AMD-V is there; without, a guest's kernel is emulated, and
+	 * the software CPU (step.c) must know what the guest uses.
+	 */
+	bool hardware;
 	bool sync_regs; /* general registers in struct kvm_run */
 	bool msr_exits; /* unknown MSRs come to us */
 	bool msr_filter;
@@ -83,7 +88,6 @@ struct kvm_cpu {
 
 	int stats_fd;
 	struct kvm_stats *stats;
-	uint64_t emulated; /* instructions done by the software CPU */
 };
 
 static inline struct kvm_cpu *

@@ -8,6 +8,7 @@
  */
 #include "kvm_priv.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -93,10 +94,22 @@ check_required(int fd, char *why, size_t why_len)
 	return 0;
 }
 
+/* CPUID.1:ECX.VMX or CPUID.80000001H:ECX.SVM. */
+static bool
+has_hardware(void)
+{
+	unsigned int a, b, c, d;
+
+	if (__get_cpuid(1, &a, &b, &c, &d) && (c & BIT(5)) != 0)
+		return true;
+	return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & BIT(2)) != 0;
+}
+
 void
 kvm_find_features(int fd, struct kvm_features *f)
 {
 	*f = (struct kvm_features){
+		.hardware = has_hardware(),
 		.sync_regs =
 		    (extension(fd, KVM_CAP_SYNC_REGS) & KVM_SYNC_X86_REGS) != 0,
 		.msr_exits = extension(fd, KVM_CAP_X86_USER_SPACE_MSR) > 0,

@@ -675,6 +675,28 @@ HANDLER(op_cmpxchg8b)
 	NEXT_AFTER_STORE(c, i, rip);
 }
 
+/* On MMIO: two accesses of eight bytes each way. */
+static bool
+cas16_mmio(struct soft_cpu *c, uint64_t la, uint64_t *lo, uint64_t *hi)
+{
+	uint64_t old[2], acc[2] = { *lo, *hi };
+	bool ok, same;
+
+	split_lock(c);
+	ok = mem_read_rmw_slow(c, la, 8);
+	old[0] = c->mem_val;
+	ok = ok && mem_read_rmw_slow(c, la + 8, 8);
+	old[1] = c->mem_val;
+	same = old[0] == acc[0] && old[1] == acc[1];
+	/* Memory is written either way (SDM 2A). */
+	ok = ok && mem_write_slow(c, la, 8, same ? c->gpr[R_RBX] : old[0]) &&
+	     mem_write_slow(c, la + 8, 8, same ? c->gpr[R_RCX] : old[1]);
+	split_unlock(c);
+	*lo = old[0];
+	*hi = old[1];
+	return ok;
+}
+
 HANDLER(op_cmpxchg16b)
 {
 	uint64_t lo = c->gpr[R_RAX], hi = c->gpr[R_RDX];
@@ -689,12 +711,13 @@ HANDLER(op_cmpxchg16b)
 	/* Aligned, so it never crosses a page; only MMIO has no pointer. */
 	p = mem_host_ptr(c, la, 16, ACC_RW);
 	if (p == NULL) {
-		if (!c->exc.pending)
-			cpu_raise_gp(c, 0);
-		return;
+		if (c->exc.pending || !cas16_mmio(c, la, &lo, &hi))
+			return;
+		zf = lo == c->gpr[R_RAX] && hi == c->gpr[R_RDX];
+	} else {
+		zf = host_cas16(p, &lo, &hi, c->gpr[R_RBX], c->gpr[R_RCX]);
+		mem_wrote(c, la, 16);
 	}
-	zf = host_cas16(p, &lo, &hi, c->gpr[R_RBX], c->gpr[R_RCX]);
-	mem_wrote(c, la, 16);
 	set_zf(c, zf);
 	c->gpr[R_RAX] = lo;
 	c->gpr[R_RDX] = hi;

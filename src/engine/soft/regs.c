@@ -178,6 +178,29 @@ soft_set_reg(struct soft_cpu *c, enum vm_reg_name reg, uint64_t val)
 	return 0;
 }
 
+void
+soft_set_all(
+    struct soft_cpu *c, const uint64_t *reg, const struct seg_desc *desc)
+{
+	for (unsigned int r = 0; r < VM_REG_LAST; r++) {
+		uint64_t *p = reg_field(c, r);
+		struct soft_seg *s = reg_seg(c, r);
+
+		if (p != NULL)
+			*p = reg[r];
+		else if (s != NULL)
+			*s = (struct soft_seg){ desc[r].base, desc[r].limit,
+				desc[r].access, (uint16_t)reg[r] };
+	}
+	set_rflags(c, reg[VM_REG_GUEST_RFLAGS]);
+	c->intr_shadow = reg[VM_REG_GUEST_INTR_SHADOW] & 1;
+	c->gdtr = (struct soft_dtr){ desc[VM_REG_GUEST_GDTR].base,
+		(uint16_t)desc[VM_REG_GUEST_GDTR].limit };
+	c->idtr = (struct soft_dtr){ desc[VM_REG_GUEST_IDTR].base,
+		(uint16_t)desc[VM_REG_GUEST_IDTR].limit };
+	derive(c, true);
+}
+
 /* --- descriptors ------------------------------------------------------- */
 
 static struct soft_dtr *

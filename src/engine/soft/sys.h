@@ -122,5 +122,8 @@ int
 soft_get_desc(struct soft_cpu *c, enum vm_reg_name reg, struct seg_desc *ret);
 int soft_set_desc(
     struct soft_cpu *c, enum vm_reg_name reg, const struct seg_desc *d);
+/* All at once, but CR8, which is the local APIC's. */
+void soft_set_all(
+    struct soft_cpu *c, const uint64_t *reg, const struct seg_desc *desc);
 
 #endif /* ENGINE_SOFT_SYS_H */

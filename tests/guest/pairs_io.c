@@ -91,6 +91,14 @@ io_call(struct guest *g, uint64_t which, uint64_t arg)
 
 static const struct pair io_pairs[] = {
 	{ .name = "io", .payload = "io", .setup = io_setup, .call = io_call },
+	{ .name = "INS and OUTS",
+	    .payload = "insouts",
+	    .setup = io_setup,
+	    .call = io_call },
+	{ .name = "INS and OUTS below long mode",
+	    .payload = "insouts_prot",
+	    .setup = io_setup,
+	    .call = io_call },
 };
 const struct pair_group io_group = {
 	.name = "io",

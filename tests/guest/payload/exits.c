@@ -28,6 +28,11 @@ on_int(struct frame *f)
 }
 
 static void
+on_int3(struct frame *f)
+{
+}
+
+static void
 write_nobody(void *arg)
 {
 	wrmsr(MSR_NOBODY, 0x1111222233334444);
@@ -98,20 +103,39 @@ raw(void)
 	delay_us(1000);
 }
 
+/*
+ * The host knows where each instruction is: a jump, a STI with its shadow, a
+ * PUSHF, a trap gate's way there and back, a port, and a REP with 3 elements.
+ */
 static void
 mtrap(void)
 {
+	static uint8_t buf[3];
+	void *di = buf;
+	uint64_t n = 3;
 	uint32_t v;
+	extern const uint8_t mtrap_begin[];
 
-	guest_call(CALL_MTRAP_ON, 0);
-	__asm__ volatile("mtrap_begin: xorl %0, %0\n"
-			 "incl %0\n"
-			 "jmp 1f\n"
-			 "1: addl $2, %0\n"
-			 "mtrap_end: nop"
-			 : "=r"(v));
+	trap_set(3, on_int3);
+	guest_call(CALL_MTRAP_ON, (uint64_t)(uintptr_t)mtrap_begin);
+	__asm__ volatile(".globl mtrap_begin\n"
+			 "mtrap_begin: xorl %0, %0\n" /* +0, 2 bytes each */
+			 "incl %0\n"		      /* +2 */
+			 "jmp 1f\n"		      /* +4 */
+			 "1: addl $2, %0\n"	      /* +6, 3 bytes */
+			 "sti\n"		      /* +9, one byte each */
+			 "nop\n"		      /* +10 */
+			 "cli\n"		      /* +11 */
+			 "int3\n"		      /* +12 */
+			 "outb %%al, $0x80\n"	      /* +13, 2 bytes */
+			 "rep stosb\n"		      /* +15, 2 bytes */
+			 "nop"			      /* +17 */
+			 : "=&b"(v), "+D"(di), "+c"(n)
+			 :
+			 : "memory");
 	guest_call(CALL_MTRAP_OFF, 0);
 	CHECK_EQ(v, 3);
+	CHECK_EQ((uintptr_t)di, (uintptr_t)buf + 3);
 }
 
 static void

@@ -114,14 +114,23 @@ test_nmi(void)
 	CHECK(WAIT_FOR(hits_are(false, true, nmis), 1000000ull));
 }
 
+static void
+halt_for_good(void *arg)
+{
+	cli();
+	for (;;)
+		__asm__ volatile("hlt");
+}
+
 /* INIT stops a processor wherever it is; it starts afresh. */
 static void
 test_init_again(void)
 {
 	volatile uint32_t never = 0;
 
-	for (int round = 0; round < 3; round++) {
-		smp_run(1, spin_until, (void *)&never);
+	for (int round = 0; round < 4; round++) {
+		smp_run(
+		    1, round & 1 ? halt_for_good : spin_until, (void *)&never);
 		delay_us(1000);
 		apic_ipi(1, ICR_INIT | ICR_ASSERT | ICR_LEVEL);
 		apic_ipi(1, ICR_INIT | ICR_LEVEL);

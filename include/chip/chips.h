@@ -16,6 +16,7 @@
 
 #include <util/util.h>
 #include <vmm/irq.h>
+#include <vmmapi.h>
 
 struct vmctx;
 struct vcpu;
@@ -24,24 +25,16 @@ struct chardev;
 /*
  * Local APICs, I/O APIC and the 8259 pair belong together: this makes all of
  * them, connects the wires and registers as the machine's irqchip.  Every vCPU
- * of the topology must be open.  `x2apic`: vCPUs start in x2APIC mode (-x).  An
- * engine that has its own is asked for those, and *ret_chip is NULL.
+ * of the topology must be open.  `x2apic`: all vCPUs start in x2APIC mode (-x),
+ * else those for which vm_set_x2apic_state() said so.  An engine that has its
+ * own is asked for those, all in x2APIC mode if one is; *ret_chip is NULL.
  */
 struct irqchip;
 int irqchip_create(
     struct vmctx *, bool x2apic, struct irqchip **ret_chip) WARN_UNUSED;
 
-/* An event of one processor raises its LVT (bhyve's vm_lapic_local_irq). */
-enum apic_lvt_source {
-	APIC_LVT_SOURCE_LINT0,
-	APIC_LVT_SOURCE_LINT1,
-	APIC_LVT_SOURCE_PMC,
-	APIC_LVT_SOURCE_THERMAL,
-	APIC_LVT_SOURCE_CMCI,
-};
-/* 0, or -EINVAL: no such vCPU or source. */
-int
-irqchip_local_irq(struct irqchip *, int vcpu, enum apic_lvt_source) WARN_UNUSED;
+/* vm_lapic_local_irq() for one vCPU.  0, or -EINVAL: no such vCPU or entry. */
+int irqchip_local_irq(struct irqchip *, int vcpu, enum vm_lvt) WARN_UNUSED;
 
 /* 8254 with port 0x61: gsi 0 from counter 0; or the engine's own. */
 int i8254_create(struct vmctx *) WARN_UNUSED;

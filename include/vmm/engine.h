@@ -82,6 +82,13 @@ struct vm_engine_ops {
 	    struct vcpu *, const struct vm_debug_point *, unsigned int n);
 	int (*get_xsave)(struct vcpu *, uint8_t *buf);
 	int (*set_xsave)(struct vcpu *, const uint8_t *buf);
+	/*
+	 * vm_set/get_intinfo() of vmmapi.h, checked.  Optional: without them
+	 * the calls are ENOTSUP.
+	 */
+	int (*set_intinfo)(struct vcpu *, uint64_t info);
+	int (*get_intinfo)(
+	    struct vcpu *, uint64_t *ret_info1, uint64_t *ret_info2);
 };
 
 /* All engines in order of preference; src/engine/table.c. */

@@ -19,9 +19,7 @@
 #include <stdint.h>
 
 #include <util/util.h>
-
-struct vmctx;
-struct vcpu;
+#include <vmmapi.h>
 
 #define IRQ_NGSI 24
 
@@ -47,6 +45,9 @@ struct irqchip_ops {
 	void (*set_gsi)(void *chip, unsigned int gsi, bool level);
 	/* 0, or -EINVAL: the address is not an interrupt message. */
 	int (*msi)(void *chip, uint64_t addr, uint32_t data);
+	/* vm_lapic_local_irq(), vm_isa_set_irq_trigger(); optional. */
+	int (*local_irq)(void *chip, int vcpu, enum vm_lvt);
+	int (*set_trigger)(void *chip, unsigned int irq, bool level);
 };
 void irq_set_chip(struct vmctx *, const struct irqchip_ops *, void *chip);
 

@@ -18,8 +18,7 @@
 #include <stdint.h>
 
 #include <util/util.h>
-
-struct vmctx;
+#include <vmmapi.h>
 
 #define GPA_LOWMEM_LIMIT 0xc0000000ull /* 3 GiB; PCI BARs begin here */
 #define GPA_HIGHMEM_BASE 0x100000000ull
@@ -58,7 +57,5 @@ int
 vm_mem_read(struct vmctx *, uint64_t gpa, void *dst, size_t len) WARN_UNUSED;
 int vm_mem_write(
     struct vmctx *, uint64_t gpa, const void *src, size_t len) WARN_UNUSED;
-/* After storing through vm_map_gpa(): the bytes at [gpa, gpa+len) changed. */
-void vm_mem_written(struct vmctx *, uint64_t gpa, size_t len);
 
 #endif /* VMM_MEM_H */

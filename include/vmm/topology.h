@@ -55,7 +55,7 @@ static inline uint32_t
 vcpu_apic_id(const struct vcpu *vcpu)
 {
 	return vm_topology_apic_id(
-	    vm_get_topology(vcpu_vm(vcpu)), (uint32_t)vcpu_id(vcpu));
+	    vm_topology_get(vcpu_vm(vcpu)), (uint32_t)vcpu_id(vcpu));
 }
 
 /* The vCPU with that APIC id, or -1. */

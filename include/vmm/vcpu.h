@@ -67,7 +67,7 @@ void *vm_engine_state(struct vmctx *);
 
 /* vCPUs that exist; NULL for a number never opened. */
 struct vcpu *vm_vcpu_get(struct vmctx *, unsigned int id);
-unsigned int vm_ncpus(struct vmctx *); /* as configured, vm_set_topology() */
+unsigned int vm_ncpus(struct vmctx *); /* as configured, vm_topology_set() */
 
 /*
  * Processors and how the guest sees them arranged: sockets * cores * threads
@@ -76,8 +76,8 @@ unsigned int vm_ncpus(struct vmctx *); /* as configured, vm_set_topology() */
 struct vm_topology {
 	uint16_t ncpus, sockets, cores, threads;
 };
-int vm_set_topology(struct vmctx *, const struct vm_topology *);
-const struct vm_topology *vm_get_topology(struct vmctx *);
+int vm_topology_set(struct vmctx *, const struct vm_topology *);
+const struct vm_topology *vm_topology_get(struct vmctx *);
 
 /* Whose processors the guest's CPUID names; the engine's vm_create says it. */
 enum vm_cpu_vendor { VM_CPU_OTHER, VM_CPU_INTEL, VM_CPU_AMD };

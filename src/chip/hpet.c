@@ -21,6 +21,7 @@
 #include <vmm/bus.h>
 #include <vmm/chip.h>
 #include <vmm/event.h>
+#include <vmm/platform.h>
 #include <vmm/snap.h>
 
 #define HPET_BASE	0xfed00000ull
@@ -601,5 +602,6 @@ hpet_create(struct vmctx *ctx)
 		return error;
 	}
 	chip_add(ctx, &hpet_ops, h, &h->lock);
+	vm_set_hpet_capabilities(ctx, HPET_CAPABILITIES);
 	return 0;
 }

@@ -439,6 +439,23 @@ i8259_elcr_pio(struct vcpu *vcpu, bool in, uint16_t port, unsigned int bytes,
 	return 0;
 }
 
+int
+i8259_set_trigger(struct i8259 *pic, unsigned int irq, bool level)
+{
+	unsigned int n = irq / 8;
+	uint8_t bit = (uint8_t)BIT(irq % 8);
+	uint8_t elcr;
+
+	if (irq >= 16 || (level && (elcr_valid[n] & bit) == 0))
+		return -EINVAL;
+	lock_acquire(&pic->lock);
+	elcr = pic->chip[n].elcr & (uint8_t)~bit;
+	i8259_elcr_write(&pic->chip[n], level ? elcr | bit : elcr);
+	i8259_update_locked(pic);
+	lock_release(&pic->lock);
+	return 0;
+}
+
 /* --- life cycle ------------------------------------------------------- */
 
 /* Lines are the devices' and stay as they are. */

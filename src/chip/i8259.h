@@ -20,6 +20,8 @@ void i8259_chip_add(struct i8259 *);
 
 /* Any thread.  irq 0-15; 2 is the cascade and ignored. */
 void i8259_set_irq(struct i8259 *, unsigned int irq, bool level);
+/* As a write to ELCR.  -EINVAL: this interrupt is always an edge. */
+int i8259_set_trigger(struct i8259 *, unsigned int irq, bool level);
 /* Vector of the next INTA, or -1 when INT is low. */
 int i8259_peek(struct i8259 *);
 /*

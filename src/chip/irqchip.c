@@ -207,21 +207,17 @@ irqchip_msi(void *arg, uint64_t addr, uint32_t data)
 	return 0;
 }
 
-static const struct irqchip_ops irqchip_ops = {
-	.set_gsi = irqchip_set_gsi,
-	.msi = irqchip_msi,
-};
-
-/* SDM table 10-1's sources, numbered like bhyve's APIC_LVT_x. */
 int
-irqchip_local_irq(struct irqchip *chip, int vcpu, enum apic_lvt_source source)
+irqchip_local_irq(struct irqchip *chip, int vcpu, enum vm_lvt source)
 {
 	static const enum lapic_lvt lvt_table[] = {
-		[APIC_LVT_SOURCE_LINT0] = LAPIC_LVT_LINT0,
-		[APIC_LVT_SOURCE_LINT1] = LAPIC_LVT_LINT1,
-		[APIC_LVT_SOURCE_PMC] = LAPIC_LVT_PERF,
-		[APIC_LVT_SOURCE_THERMAL] = LAPIC_LVT_THERMAL,
-		[APIC_LVT_SOURCE_CMCI] = LAPIC_LVT_CMCI,
+		[VM_LVT_LINT0] = LAPIC_LVT_LINT0,
+		[VM_LVT_LINT1] = LAPIC_LVT_LINT1,
+		[VM_LVT_TIMER] = LAPIC_LVT_TIMER,
+		[VM_LVT_ERROR] = LAPIC_LVT_ERROR,
+		[VM_LVT_PMC] = LAPIC_LVT_PERF,
+		[VM_LVT_THERMAL] = LAPIC_LVT_THERMAL,
+		[VM_LVT_CMCI] = LAPIC_LVT_CMCI,
 	};
 	struct lapic *l;
 
@@ -229,12 +225,33 @@ irqchip_local_irq(struct irqchip *chip, int vcpu, enum apic_lvt_source source)
 	    (unsigned int)vcpu >= chip->nlapics)
 		return -EINVAL;
 	l = chip->lapic[vcpu];
-	if (source <= APIC_LVT_SOURCE_LINT1)
+	if (source <= VM_LVT_LINT1)
 		lapic_lint(l, lvt_table[source], true);
 	else
 		lapic_lvt_fire(l, lvt_table[source]);
 	return 0;
 }
+
+static int
+irqchip_op_local_irq(void *arg, int vcpu, enum vm_lvt source)
+{
+	return irqchip_local_irq(arg, vcpu, source);
+}
+
+static int
+irqchip_set_trigger(void *arg, unsigned int irq, bool level)
+{
+	struct irqchip *chip = arg;
+
+	return i8259_set_trigger(chip->pic, irq, level);
+}
+
+static const struct irqchip_ops irqchip_ops = {
+	.set_gsi = irqchip_set_gsi,
+	.msi = irqchip_msi,
+	.local_irq = irqchip_op_local_irq,
+	.set_trigger = irqchip_set_trigger,
+};
 
 /* --- life cycle ------------------------------------------------------- */
 
@@ -271,16 +288,19 @@ static const struct chip_ops irqchip_chip_ops = {
 };
 
 static int
-irqchip_create_lapics(struct irqchip *chip, bool x2apic)
+irqchip_create_lapics(struct irqchip *chip)
 {
 	unsigned int ncpus = vm_ncpus(chip->ctx);
 
 	for (unsigned int i = 0; i < ncpus; i++) {
 		struct vcpu *vcpu = vm_vcpu_get(chip->ctx, i);
+		enum x2apic_state state;
 
 		if (vcpu == NULL)
 			return -EINVAL;
-		chip->lapic[i] = lapic_create(chip, vcpu, x2apic);
+		(void)vm_get_x2apic_state(vcpu, &state);
+		chip->lapic[i] =
+		    lapic_create(chip, vcpu, state == X2APIC_ENABLED);
 		chip->by_id[chip->lapic[i]->id] = chip->lapic[i];
 		chip->nlapics = i + 1;
 	}
@@ -292,9 +312,9 @@ irqchip_create_lapics(struct irqchip *chip, bool x2apic)
  * the APIC by the vCPU and say #GP where there is none.
  */
 static int
-irqchip_create_parts(struct irqchip *chip, bool x2apic)
+irqchip_create_parts(struct irqchip *chip)
 {
-	int err = irqchip_create_lapics(chip, x2apic);
+	int err = irqchip_create_lapics(chip);
 
 	if (err == 0)
 		err = ioapic_create(chip->ctx, chip, &chip->ioapic);
@@ -316,7 +336,7 @@ irqchip_destroy_parts(struct irqchip *chip)
 }
 
 static int
-irqchip_create_chips(struct vmctx *ctx, bool x2apic, struct irqchip **ret_chip)
+irqchip_create_chips(struct vmctx *ctx, struct irqchip **ret_chip)
 {
 	struct irqchip *chip = xcalloc(1, sizeof(*chip));
 	int err;
@@ -327,7 +347,7 @@ irqchip_create_chips(struct vmctx *ctx, bool x2apic, struct irqchip **ret_chip)
 					 .len = LAPIC_MMIO_SIZE,
 					 .fn = lapic_mmio });
 	if (err == 0) {
-		err = irqchip_create_parts(chip, x2apic);
+		err = irqchip_create_parts(chip);
 		if (err != 0) {
 			irqchip_destroy_parts(chip);
 			bus_mmio_unregister(
@@ -349,12 +369,31 @@ irqchip_create_chips(struct vmctx *ctx, bool x2apic, struct irqchip **ret_chip)
 	return 0;
 }
 
+/* Tells the vCPUs of -x; true when any of them starts in x2APIC mode. */
+static bool
+irqchip_any_x2apic(struct vmctx *ctx, bool all)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < vm_ncpus(ctx); i++) {
+		struct vcpu *vcpu = vm_vcpu_get(ctx, i);
+		enum x2apic_state state = X2APIC_DISABLED;
+
+		if (vcpu == NULL)
+			continue;
+		if (all)
+			(void)vm_set_x2apic_state(vcpu, X2APIC_ENABLED);
+		(void)vm_get_x2apic_state(vcpu, &state);
+		any |= state == X2APIC_ENABLED;
+	}
+	return any;
+}
+
 int
 irqchip_create(struct vmctx *ctx, bool x2apic, struct irqchip **ret_chip)
 {
-	int err = irq_engine_chip(ctx, x2apic);
+	int err = irq_engine_chip(ctx, irqchip_any_x2apic(ctx, x2apic));
 
 	*ret_chip = NULL;
-	return err == -ENOTSUP ? irqchip_create_chips(ctx, x2apic, ret_chip)
-			       : err;
+	return err == -ENOTSUP ? irqchip_create_chips(ctx, ret_chip) : err;
 }

@@ -17,6 +17,7 @@
  */
 #include <chip/chips.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -25,6 +26,7 @@
 #include <vmm/bus.h>
 #include <vmm/chip.h>
 #include <vmm/event.h>
+#include <vmm/platform.h>
 #include <vmm/snap.h>
 
 #define RTC_PORT 0x70
@@ -614,6 +616,82 @@ rtc_pio(struct vcpu *vcpu, bool in, uint16_t port, unsigned int bytes,
 	return 0;
 }
 
+/* --- libvmmapi ------------------------------------------------------------ */
+
+#define RTC_NVRAM    0x0e	  /* what comes before it is time and control */
+#define RTC_MAX_SECS 253402300799 /* the last of the year 9999 */
+
+static int
+rtc_api_read(void *arg, int offset, uint8_t *ret_val)
+{
+	struct rtc *rtc = arg;
+
+	if (offset < 0 || offset >= RTC_NREGS)
+		return -EINVAL;
+	lock_acquire(&rtc->lock);
+	rtc_sync(rtc);
+	if (rtc_is_time_reg((unsigned int)offset) && !rtc->regs.frozen)
+		rtc_latch(rtc);
+	*ret_val = rtc->regs.reg[offset];
+	if (offset == RTC_REG_A && rtc_update_in_progress(rtc))
+		*ret_val |= A_UIP;
+	if (offset == RTC_REG_D)
+		*ret_val = D_VRT;
+	lock_release(&rtc->lock);
+	return 0;
+}
+
+static int
+rtc_api_write(void *arg, int offset, uint8_t val)
+{
+	struct rtc *rtc = arg;
+
+	if (offset < RTC_NVRAM || offset == RTC_CENTURY || offset >= RTC_NREGS)
+		return -EINVAL;
+	lock_acquire(&rtc->lock);
+	rtc->regs.reg[offset] = val;
+	lock_release(&rtc->lock);
+	return 0;
+}
+
+static int64_t
+rtc_api_get_time(void *arg)
+{
+	struct rtc *rtc = arg;
+	int64_t us;
+
+	lock_acquire(&rtc->lock);
+	us = rtc_guest_us(rtc);
+	lock_release(&rtc->lock);
+	return rtc_floor_div(us, US_PER_SEC);
+}
+
+/* A second begins now; one that a stopped clock shows is this one, too. */
+static int
+rtc_api_set_time(void *arg, int64_t secs)
+{
+	struct rtc *rtc = arg;
+
+	if (secs < 0 || secs > RTC_MAX_SECS)
+		return -EINVAL;
+	lock_acquire(&rtc->lock);
+	rtc_sync(rtc);
+	rtc->regs.offset_us = secs * US_PER_SEC - rtc->now_us(rtc->now_arg);
+	rtc->regs.wday_skew = 0;
+	rtc->seen_us = rtc_guest_us(rtc);
+	rtc_latch(rtc);
+	rtc_update(rtc);
+	lock_release(&rtc->lock);
+	return 0;
+}
+
+static const struct vm_rtc_ops rtc_api_ops = {
+	.read = rtc_api_read,
+	.write = rtc_api_write,
+	.get_time = rtc_api_get_time,
+	.set_time = rtc_api_set_time,
+};
+
 /* --- life ----------------------------------------------------------------- */
 
 /*
@@ -796,5 +874,6 @@ mc146818_create(struct vmctx *ctx, const struct mc146818_opts *opts)
 		return error;
 	}
 	chip_add(ctx, &rtc_ops, rtc, &rtc->lock);
+	vm_set_rtc(ctx, &rtc_api_ops, rtc);
 	return 0;
 }

@@ -18,7 +18,6 @@ struct chardev;
 struct conf;
 struct evtimer;
 struct gdb;
-struct irqchip;
 struct pci_bus;
 struct vm_engine_ops;
 
@@ -68,7 +67,6 @@ struct machine {
 	struct vm_run_opts opts;
 	char title[64];
 
-	struct irqchip *irqchip;
 	struct acpi_pm *pm;
 	struct pci_bus *pci;
 	bool has_lpc;

@@ -14,7 +14,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include <backend/char.h>
 #include <chip/chips.h>
@@ -22,8 +21,8 @@
 #include <ctl/gdb.h>
 #include <util/log.h>
 #include <vmm/engine.h>
-#include <vmm/mem.h>
 #include <vmm/pci.h>
+#include <vmm/platform.h>
 
 /* --- engine ------------------------------------------------------------ */
 
@@ -94,7 +93,7 @@ static int
 pc_cpus(struct machine *m, struct machine_err *e)
 {
 	bool poll = !conf_get_bool(m->conf, "x86.vmexit_on_hlt");
-	int error = vm_set_topology(m->ctx, &m->topology);
+	int error = vm_topology_set(m->ctx, &m->topology);
 
 	if (error == 0)
 		error = vm_set_hlt_poll(m->ctx, poll);
@@ -112,18 +111,17 @@ pc_cpus(struct machine *m, struct machine_err *e)
 static int
 pc_memory_advice(struct machine *m, struct machine_err *e)
 {
-	const struct vm_ram *ram = vm_ram(m->ctx);
-	size_t len = ram->lowmem + ram->highmem;
-	bool in_core = conf_get_bool(m->conf, "memory.guest_in_core");
+	size_t len = vm_get_lowmem_size(m->ctx) + vm_get_highmem_size(m->ctx);
+	int flags = conf_get_bool(m->conf, "memory.guest_in_core")
+			? VM_MEM_F_INCORE
+			: 0;
 
-	if (madvise(ram->base, len, in_core ? MADV_DODUMP : MADV_DONTDUMP) !=
-		0 &&
-	    in_core)
+	if (vm_set_memflags(m->ctx, flags) != 0)
 		return machine_fail_host(e, -errno,
 		    "%s: guest memory in core dumps: madvise",
 		    conf_origin(e->conf, "memory.guest_in_core"));
 	if (conf_get_bool(m->conf, "memory.wired") &&
-	    mlock(ram->base, len) != 0)
+	    vm_set_memflags(m->ctx, flags | VM_MEM_F_WIRED) != 0)
 		return machine_fail_host(e, -errno,
 		    "%s: wiring %zu MB of guest memory: mlock (ulimit -l)",
 		    conf_origin(e->conf, "memory.wired"), len >> 20);
@@ -215,42 +213,6 @@ pc_options(struct machine *m, struct machine_err *e)
 /* --- chips ------------------------------------------------------------- */
 
 static int
-pc_clock(struct machine *m)
-{
-	return mc146818_create(
-	    m->ctx, &(struct mc146818_opts){
-			.utc = !conf_get_bool(m->conf, "rtc.use_localtime"),
-			.lowmem = vm_get_lowmem_size(m->ctx),
-			.highmem = vm_get_highmem_size(m->ctx),
-		    });
-}
-
-static int
-pc_irqchip(struct machine *m)
-{
-	return irqchip_create(
-	    m->ctx, conf_get_bool(m->conf, "x86.x2apic"), &m->irqchip);
-}
-
-static int
-pc_timer(struct machine *m)
-{
-	return i8254_create(m->ctx);
-}
-
-static int
-pc_hpet(struct machine *m)
-{
-	return hpet_create(m->ctx);
-}
-
-static int
-pc_pmtimer(struct machine *m)
-{
-	return pmtimer_create(m->ctx);
-}
-
-static int
 pc_acpi_pm(struct machine *m)
 {
 	return acpi_pm_create(m->ctx, &m->pm);
@@ -291,16 +253,11 @@ pc_bus(struct machine *m)
 	return error;
 }
 
-/* In the order of making; the interrupt controllers come first. */
+/* What a PC has beside the platform, in the order of making. */
 static const struct {
 	const char *name;
 	int (*create)(struct machine *);
 } pc_parts[] = {
-	{ "interrupt controllers", pc_irqchip },
-	{ "8254 timer", pc_timer },
-	{ "HPET", pc_hpet },
-	{ "real-time clock", pc_clock },
-	{ "PM timer", pc_pmtimer },
 	{ "ACPI power management", pc_acpi_pm },
 	{ "reset ports", pc_ports },
 	{ "keyboard controller", pc_keyboard },
@@ -311,6 +268,15 @@ static const struct {
 static int
 pc_chips(struct machine *m, struct machine_err *e)
 {
+	const struct vm_platform_opts opts = {
+		.x2apic = conf_get_bool(m->conf, "x86.x2apic"),
+		.utc = !conf_get_bool(m->conf, "rtc.use_localtime"),
+	};
+	const char *part;
+	int err = vm_platform_create(m->ctx, &opts, &part);
+
+	if (err != 0)
+		return machine_fail_host(e, err, "%s", part);
 	for (size_t i = 0; i < ARRAY_LEN(pc_parts); i++) {
 		int error = pc_parts[i].create(m);
 

@@ -41,22 +41,38 @@ vm_hold_wake(struct vm_hold *h)
 
 /* --- the vCPU's side ------------------------------------------------------ */
 
+static bool
+vcpu_must_stand(const struct vm_hold *h, unsigned int id)
+{
+	return cpuset_has(&h->held, id) || cpuset_has(&h->paused, id);
+}
+
 void
 vcpu_park(struct vcpu *vcpu)
 {
 	struct vm_hold *h = &vcpu->ctx->hold;
 	unsigned int id = (unsigned int)vcpu->id;
 
-	if (likely(!cpuset_has(&h->held, id)))
+	if (likely(!vcpu_must_stand(h, id)))
 		return;
 	lock_acquire(&h->lock);
 	cpuset_add(&h->parked, id);
 	pthread_cond_broadcast(&h->changed);
-	while (cpuset_has(&h->held, id) &&
+	while (vcpu_must_stand(h, id) &&
 	       vm_suspended(vcpu->ctx) == VM_SUSPEND_NONE)
 		pthread_cond_wait(&h->changed, &h->lock.m);
 	cpuset_del(&h->parked, id);
 	lock_release(&h->lock);
+}
+
+/* A run loop's vCPU parks, so that its owner need not know. */
+bool
+vcpu_is_paused(struct vcpu *vcpu)
+{
+	const struct vm_hold *h = &vcpu->ctx->hold;
+	unsigned int id = (unsigned int)vcpu->id;
+
+	return cpuset_has(&h->paused, id) && !cpuset_has(&h->threads, id);
 }
 
 void
@@ -175,6 +191,76 @@ bool
 vm_is_held(struct vmctx *ctx)
 {
 	return __atomic_load_n(&ctx->hold.all, __ATOMIC_SEQ_CST);
+}
+
+/* --- libvmmapi ------------------------------------------------------------ */
+
+int
+vm_suspend_cpu(struct vcpu *vcpu)
+{
+	struct vmctx *ctx = vcpu->ctx;
+	unsigned int id = (unsigned int)vcpu->id;
+
+	if (!cpuset_has(&ctx->active, id))
+		return vm_api_result(-EINVAL);
+	cpuset_add(&ctx->hold.paused, id);
+	vcpu_post(vcpu, VCPU_EV_STOP);
+	return 0;
+}
+
+int
+vm_resume_cpu(struct vcpu *vcpu)
+{
+	struct vm_hold *h = &vcpu->ctx->hold;
+	unsigned int id = (unsigned int)vcpu->id;
+
+	if (!cpuset_has(&h->paused, id))
+		return vm_api_result(-EINVAL);
+	cpuset_del(&h->paused, id);
+	vm_hold_wake(h);
+	return 0;
+}
+
+int
+vm_suspend_all_cpus(struct vmctx *ctx)
+{
+	for (unsigned int i = 0; i < VM_MAXCPU; i++)
+		if (cpuset_has(&ctx->active, i))
+			(void)vm_suspend_cpu(vm_vcpu_get(ctx, i));
+	return 0;
+}
+
+int
+vm_resume_all_cpus(struct vmctx *ctx)
+{
+	__atomic_store_n(&ctx->hold.paused.bits, 0, __ATOMIC_SEQ_CST);
+	vm_hold_wake(&ctx->hold);
+	return 0;
+}
+
+static int
+cpuset_report(const struct cpuset *set, uint64_t *ret_cpus)
+{
+	*ret_cpus = __atomic_load_n(&set->bits, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+int
+vm_active_cpus(struct vmctx *ctx, uint64_t *ret_cpus)
+{
+	return cpuset_report(&ctx->active, ret_cpus);
+}
+
+int
+vm_suspended_cpus(struct vmctx *ctx, uint64_t *ret_cpus)
+{
+	return cpuset_report(&ctx->ended, ret_cpus);
+}
+
+int
+vm_debug_cpus(struct vmctx *ctx, uint64_t *ret_cpus)
+{
+	return cpuset_report(&ctx->hold.paused, ret_cpus);
 }
 
 /* --- what the engine does for it ------------------------------------------ */

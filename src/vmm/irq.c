@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include <util/log.h>
+#include <vmm/topology.h>
 
 #define GSI_ISA_LEN  16
 #define IOAPIC_NPINS 24
@@ -154,15 +155,68 @@ vm_inject_nmi(struct vcpu *vcpu)
 }
 
 int
+vm_apicid2vcpu(struct vmctx *ctx, int apicid)
+{
+	int id = apicid < 0
+		     ? -1
+		     : vm_topology_vcpu_of(&ctx->topology, (uint32_t)apicid);
+
+	return id < 0 ? vm_api_result(-EINVAL) : id;
+}
+
+int
 vm_lapic_msi(struct vmctx *ctx, uint64_t addr, uint64_t msg)
 {
-	return vm_api_result(msi_send(ctx, addr, (uint32_t)msg));
+	int err = vm_platform_ready(ctx);
+
+	if (err == 0)
+		err = msi_send(ctx, addr, (uint32_t)msg);
+	return vm_api_result(err);
+}
+
+/* The controllers, once they are there; NULL with *ret_err. */
+static const struct irqchip_ops *
+irqchip_ready(struct vmctx *ctx, int *ret_err)
+{
+	*ret_err = vm_platform_ready(ctx);
+	if (*ret_err == 0 && ctx->irq.ops == NULL)
+		*ret_err = -ENXIO;
+	return *ret_err == 0 ? ctx->irq.ops : NULL;
+}
+
+static int
+local_irq(struct vmctx *ctx, int vcpu, enum vm_lvt lvt)
+{
+	int err;
+	const struct irqchip_ops *ops = irqchip_ready(ctx, &err);
+
+	if (ops == NULL)
+		return err;
+	if (ops->local_irq == NULL)
+		return -ENOTSUP;
+	return ops->local_irq(ctx->irq.chip, vcpu, lvt);
+}
+
+int
+vm_lapic_local_irq(struct vcpu *vcpu, enum vm_lvt lvt)
+{
+	return vm_api_result(local_irq(vcpu->ctx, vcpu->id, lvt));
+}
+
+int
+vm_lapic_local_irq_all(struct vmctx *ctx, enum vm_lvt lvt)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < vm_ncpus(ctx) && err == 0; i++)
+		err = local_irq(ctx, (int)i, lvt);
+	return vm_api_result(err);
 }
 
 int
 vm_lapic_irq(struct vcpu *vcpu, int vector)
 {
-	uint64_t dest = (uint64_t)vcpu->id << MSI_ADDR_DEST_SHIFT;
+	uint64_t dest = (uint64_t)vcpu_apic_id(vcpu) << MSI_ADDR_DEST_SHIFT;
 
 	if (vector < APIC_VECTOR_MIN || vector > 0xff)
 		return vm_api_result(-EINVAL);
@@ -274,4 +328,22 @@ vm_isa_pulse_irq(struct vmctx *ctx, int atpic_irq, int ioapic_irq)
 	if (isa_set(ctx, atpic_irq, ioapic_irq, true) != 0)
 		return -1;
 	return isa_set(ctx, atpic_irq, ioapic_irq, false);
+}
+
+int
+vm_isa_set_irq_trigger(
+    struct vmctx *ctx, int atpic_irq, enum vm_intr_trigger trigger)
+{
+	int err;
+	const struct irqchip_ops *ops = irqchip_ready(ctx, &err);
+
+	if (atpic_irq < 0 || atpic_irq >= GSI_ISA_LEN ||
+	    (trigger != EDGE_TRIGGER && trigger != LEVEL_TRIGGER))
+		err = -EINVAL;
+	if (err == 0)
+		err = ops->set_trigger == NULL ? -ENOTSUP
+					       : ops->set_trigger(ctx->irq.chip,
+						     (unsigned int)atpic_irq,
+						     trigger == LEVEL_TRIGGER);
+	return vm_api_result(err);
 }

@@ -41,7 +41,6 @@ ram_map(const char *name, uint64_t len, struct vm_ram *ram)
 	/* Wishes: the machine works without each of them. */
 	(void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
 	(void)madvise(p, len, MADV_HUGEPAGE);
-	(void)madvise(p, len, MADV_DONTDUMP);
 	ram->base = p;
 	ram->fd = fd;
 	return 0;
@@ -50,6 +49,47 @@ fail:;
 
 	close(fd);
 	return err;
+}
+
+#define MEM_FLAGS (VM_MEM_F_INCORE | VM_MEM_F_WIRED)
+
+static int
+ram_advise(const struct vm_ram *ram, int flags)
+{
+	bool in_core = (flags & VM_MEM_F_INCORE) != 0;
+	size_t len = ram->lowmem + ram->highmem;
+
+	/* Only a wish, when it is to leave them out. */
+	if (madvise(ram->base, len, in_core ? MADV_DODUMP : MADV_DONTDUMP) !=
+		0 &&
+	    in_core)
+		return -errno;
+	if ((flags & VM_MEM_F_WIRED) != 0 && mlock(ram->base, len) != 0)
+		return -errno;
+	if ((flags & VM_MEM_F_WIRED) == 0)
+		(void)munlock(ram->base, len);
+	return 0;
+}
+
+int
+vm_set_memflags(struct vmctx *ctx, int flags)
+{
+	int err = (flags & ~MEM_FLAGS) != 0 ? -EINVAL : 0;
+
+	if (err == 0 && ctx->ram.base != NULL) {
+		err = ram_advise(&ctx->ram, flags);
+		if (err != 0)
+			(void)ram_advise(&ctx->ram, ctx->memflags);
+	}
+	if (err == 0)
+		ctx->memflags = flags;
+	return vm_api_result(err);
+}
+
+int
+vm_get_memflags(struct vmctx *ctx)
+{
+	return ctx->memflags;
 }
 
 static int
@@ -73,7 +113,9 @@ ram_setup(struct vmctx *ctx, uint64_t len, enum vm_mmap_style style)
 		return err;
 	ctx->ram = ram;
 	ctx->ram_mappable = style == VM_MMAP_ALL;
-	err = ctx->engine->mem_setup(ctx);
+	err = ram_advise(&ram, ctx->memflags);
+	if (err == 0)
+		err = ctx->engine->mem_setup(ctx);
 	if (err != 0)
 		vm_mem_fini(ctx);
 	return err;
@@ -171,6 +213,69 @@ size_t
 vm_get_highmem_size(struct vmctx *ctx)
 {
 	return ctx->ram.highmem;
+}
+
+int
+vm_get_memory_seg(
+    struct vmctx *ctx, vm_paddr_t gpa, size_t *ret_len, int *ret_wired)
+{
+	if (vm_ram_offset(&ctx->ram, gpa) == UINT64_MAX)
+		return vm_api_result(-EINVAL);
+	*ret_len = gpa < GPA_HIGHMEM_BASE ? ctx->ram.lowmem : ctx->ram.highmem;
+	*ret_wired = (ctx->memflags & VM_MEM_F_WIRED) != 0;
+	return 0;
+}
+
+/* --- as page tables ------------------------------------------------------ */
+
+/* SDM 3C table 29-7. */
+#define EPT_RWX	      0x7ull
+#define EPT_WRITEBACK (6ull << 3)
+#define EPT_ACCESSED  BIT64(8)
+
+/* Is there RAM in the 2^shift bytes around gpa? */
+static bool
+ram_near(const struct vm_ram *ram, uint64_t gpa, unsigned int shift)
+{
+	uint64_t base = gpa >> shift << shift;
+
+	if (base < ram->lowmem)
+		return true;
+	return ram->highmem > 0 && ranges_overlap(base, 1ull << shift,
+				       GPA_HIGHMEM_BASE, ram->highmem);
+}
+
+static uint64_t
+ram_leaf(const struct vm_ram *ram, uint64_t gpa)
+{
+	uint64_t off = ROUND_DOWN(vm_ram_offset(ram, gpa), GUEST_PAGE);
+	unsigned char resident = 0;
+
+	(void)mincore(ram->base + off, GUEST_PAGE, &resident);
+	return off | EPT_WRITEBACK | EPT_RWX |
+	       ((resident & 1) != 0 ? EPT_ACCESSED : 0);
+}
+
+int
+vm_get_gpa_pmap(struct vmctx *ctx, vm_paddr_t gpa,
+    uint64_t ret_pte[VM_PMAP_LEVELS], int *ret_num)
+{
+	const struct vm_ram *ram = &ctx->ram;
+	int n = 0;
+
+	/* Levels map 512 GiB, 1 GiB, 2 MiB and 4 KiB an entry. */
+	for (unsigned int shift = 39; shift >= 12; shift -= 9) {
+		bool ok = ram_near(ram, gpa, shift);
+
+		ret_pte[n] = ok ? EPT_RWX : 0;
+		if (ok && shift == 12)
+			ret_pte[n] = ram_leaf(ram, gpa);
+		n++;
+		if (!ok)
+			break;
+	}
+	*ret_num = n;
+	return 0;
 }
 
 /* --- sizes as text ------------------------------------------------------- */

@@ -3,14 +3,19 @@
  * open.c - vm_openf(): machines found by name, and the choice of an engine.
  *
  * Apart from vm.c so that a program which makes its machines with vm_new() need
- * not link the table of engines.  Opening a machine this process already has
- * gives the same handle once more; the last vm_close() ends it.
+ * not link the table of engines and the platform's chips.  Opening a machine
+ * this process already has gives the same handle once more; the last vm_close()
+ * ends it, unless vm_create() made it.
  */
 #include "vm_priv.h"
 
 #include <errno.h>
 
 #include <util/log.h>
+#include <vmm/platform.h>
+
+#define OPEN_FLAGS                                                             \
+	(VMMAPI_OPEN_CREATE | VMMAPI_OPEN_REINIT | VMMAPI_OPEN_DESTROY_ON_CLOSE)
 
 /* The one named `name`, or the best that works; NULL with errno. */
 static const struct vm_engine_ops *
@@ -52,6 +57,8 @@ open_new(const char *name, const char *engine)
 		errno = -err;
 		return NULL;
 	}
+	ctx->platform = vm_platform_create;
+	ctx->strict_io = true; /* a port nobody has is the program's */
 	vm_registry_add(ctx);
 	return ctx;
 }
@@ -62,16 +69,17 @@ open_locked(const char *name, int flags, const char *engine)
 	struct vmctx *ctx = vm_registry_get(name);
 
 	if (ctx == NULL) {
-		if ((flags & VMMAPI_OPEN_CREATE) != 0)
-			return open_new(name, engine);
 		errno = ENOENT;
-		return NULL;
-	}
-	if (engine != NULL && strcmp(engine, ctx->engine->name) != 0) {
+		ctx = (flags & VMMAPI_OPEN_CREATE) != 0 ? open_new(name, engine)
+							: NULL;
+	} else if (engine != NULL && strcmp(engine, ctx->engine->name) != 0) {
 		errno = EEXIST;
-		return NULL;
+		ctx = NULL;
+	} else if ((flags & VMMAPI_OPEN_REINIT) != 0 && vm_reinit(ctx) != 0) {
+		ctx = NULL;
 	}
-	ctx->open_count++;
+	if (ctx != NULL)
+		ctx->open_count++;
 	return ctx;
 }
 
@@ -80,7 +88,7 @@ vm_openf(const char *name, int flags, const char *engine)
 {
 	struct vmctx *ctx;
 
-	if (!vm_name_ok(name) || (flags & ~VMMAPI_OPEN_CREATE) != 0) {
+	if (!vm_name_ok(name) || (flags & ~OPEN_FLAGS) != 0) {
 		errno = EINVAL;
 		return NULL;
 	}
@@ -88,4 +96,37 @@ vm_openf(const char *name, int flags, const char *engine)
 	ctx = open_locked(name, flags, engine);
 	vm_registry_unlock();
 	return ctx;
+}
+
+struct vmctx *
+vm_open(const char *name)
+{
+	return vm_openf(name, 0, NULL);
+}
+
+static int
+create_locked(const char *name)
+{
+	struct vmctx *ctx;
+
+	if (vm_registry_get(name) != NULL)
+		return -EEXIST;
+	ctx = open_new(name, NULL);
+	if (ctx == NULL)
+		return -errno;
+	ctx->permanent = true;
+	return 0;
+}
+
+int
+vm_create(const char *name)
+{
+	int err = -EINVAL;
+
+	if (vm_name_ok(name)) {
+		vm_registry_lock();
+		err = create_locked(name);
+		vm_registry_unlock();
+	}
+	return vm_api_result(err);
 }

@@ -35,26 +35,31 @@ vm_registry_get(const char *name)
 void
 vm_registry_add(struct vmctx *ctx)
 {
-	ctx->open_count = 1;
+	ctx->by_name = true;
 	ctx->next_open = registry_head;
 	registry_head = ctx;
+}
+
+void
+vm_registry_remove(struct vmctx *ctx)
+{
+	struct vmctx **p = &registry_head;
+
+	if (!ctx->by_name)
+		return;
+	while (*p != ctx)
+		p = &(*p)->next_open;
+	*p = ctx->next_open;
+	ctx->by_name = false;
 }
 
 bool
 vm_registry_put(struct vmctx *ctx)
 {
-	bool last = true;
-
-	lock_acquire(&registry_mutex);
 	if (ctx->open_count > 0)
-		last = --ctx->open_count == 0;
-	if (last)
-		for (struct vmctx **p = &registry_head; *p != NULL;
-		     p = &(*p)->next_open)
-			if (*p == ctx) {
-				*p = ctx->next_open;
-				break;
-			}
-	lock_release(&registry_mutex);
-	return last;
+		ctx->open_count--;
+	if (ctx->open_count > 0 || ctx->permanent)
+		return false;
+	vm_registry_remove(ctx);
+	return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * regs.c - libvmmapi's calls that an engine answers: registers, capabilities,
- * exceptions, address translation.
+ * address translation.
  *
  * An engine may be asked only by the vCPU's own thread or while the vCPU does
  * not run (vmm/engine.h); others get EBUSY here.
@@ -20,7 +20,7 @@ static const char *const cap_name_table[VM_CAP_MAX] = {
 	[VM_CAP_MASK_HWINTR] = "mask_hwintr",
 };
 
-static int
+int
 vcpu_check(struct vcpu *vcpu)
 {
 	if (__atomic_load_n(&vcpu->running, __ATOMIC_SEQ_CST) != 0 &&
@@ -64,6 +64,26 @@ vm_get_register(struct vcpu *vcpu, int reg, uint64_t *ret_val)
 }
 
 int
+vm_set_register_set(struct vcpu *vcpu, unsigned int count, const int *regs,
+    const uint64_t *vals)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (vm_set_register(vcpu, regs[i], vals[i]) != 0)
+			return -1;
+	return 0;
+}
+
+int
+vm_get_register_set(
+    struct vcpu *vcpu, unsigned int count, const int *regs, uint64_t *ret_vals)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (vm_get_register(vcpu, regs[i], &ret_vals[i]) != 0)
+			return -1;
+	return 0;
+}
+
+int
 vm_set_desc(
     struct vcpu *vcpu, int reg, uint64_t base, uint32_t limit, uint32_t access)
 {
@@ -92,6 +112,13 @@ vm_get_desc(struct vcpu *vcpu, int reg, uint64_t *base, uint32_t *limit,
 	*limit = desc.limit;
 	*access = desc.access;
 	return 0;
+}
+
+int
+vm_get_seg_desc(struct vcpu *vcpu, int reg, struct seg_desc *ret_desc)
+{
+	return vm_get_desc(
+	    vcpu, reg, &ret_desc->base, &ret_desc->limit, &ret_desc->access);
 }
 
 int
@@ -144,6 +171,8 @@ vm_set_x2apic_state(struct vcpu *vcpu, enum x2apic_state state)
 {
 	if ((unsigned int)state >= X2APIC_STATE_LAST)
 		return vm_api_result(-EINVAL);
+	if (vcpu->ctx->irq.ops != NULL) /* too late */
+		return vm_api_result(-EBUSY);
 	vcpu->x2apic = state;
 	return 0;
 }
@@ -153,34 +182,6 @@ vm_get_x2apic_state(struct vcpu *vcpu, enum x2apic_state *ret_state)
 {
 	*ret_state = vcpu->x2apic;
 	return 0;
-}
-
-int
-vm_inject_exception(struct vcpu *vcpu, int vector, bool has_errcode,
-    uint32_t errcode, bool restart_instruction)
-{
-	bool restart = restart_instruction && !vcpu->restarted;
-	int err = vector < 0 || vector >= 32 ? -EINVAL : vcpu_check(vcpu);
-
-	if (err == 0)
-		err = vcpu->ctx->engine->inject(
-		    vcpu, vector, has_errcode, errcode, restart);
-	if (err == 0)
-		vcpu->restarted |= restart;
-	return vm_api_result(err);
-}
-
-/* Once per exit: going back twice would start before the instruction. */
-int
-vm_restart_instruction(struct vcpu *vcpu)
-{
-	int err = vcpu_check(vcpu);
-
-	if (err == 0 && !vcpu->restarted)
-		err = vcpu->ctx->engine->restart_insn(vcpu);
-	if (err == 0)
-		vcpu->restarted = true;
-	return vm_api_result(err);
 }
 
 int

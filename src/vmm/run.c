@@ -44,9 +44,25 @@ run_pending(struct vcpu *vcpu, struct vm_exit *x)
 	if (how != VM_SUSPEND_NONE) {
 		x->exitcode = VM_EXITCODE_SUSPENDED;
 		x->u.suspended.how = how;
+		cpuset_add(&ctx->ended, (unsigned int)vcpu->id);
+		return true;
+	}
+	if (unlikely(vcpu_is_paused(vcpu))) {
+		x->exitcode = VM_EXITCODE_DEBUG;
 		return true;
 	}
 	return vm_spinup_take(&ctx->spinup, ctx, x);
+}
+
+/* An INIT that came while nobody ran this vCPU, now in its thread. */
+static void
+run_latched_init(struct vcpu *vcpu)
+{
+	if (__atomic_load_n(&vcpu->init_latched, __ATOMIC_SEQ_CST) == 0)
+		return;
+	__atomic_store_n(&vcpu->init_latched, 0, __ATOMIC_SEQ_CST);
+	if (vcpu->intr != NULL)
+		vcpu->intr->init(vcpu->intr_apic);
 }
 
 static int
@@ -61,6 +77,7 @@ run_once(struct vcpu *vcpu, struct vm_exit *x)
 	if (run_pending(vcpu, x))
 		return 0;
 	vcpu->restarted = false;
+	run_latched_init(vcpu);
 	err = vcpu->ctx->engine->vcpu_run(vcpu, x);
 	if (err != 0)
 		return err;
@@ -77,6 +94,8 @@ run_once(struct vcpu *vcpu, struct vm_exit *x)
 	}
 	if (x->exitcode == VM_EXITCODE_BOGUS)
 		run_pending(vcpu, x);
+	if (x->exitcode == VM_EXITCODE_SUSPENDED)
+		cpuset_add(&vcpu->ctx->ended, (unsigned int)vcpu->id);
 	return 0;
 }
 
@@ -86,6 +105,9 @@ vm_run(struct vcpu *vcpu, struct vm_exit *x)
 	struct vcpu *outer = current_vcpu;
 	int err;
 
+	err = vm_platform_ready(vcpu->ctx);
+	if (err != 0)
+		return vm_api_result(err);
 	/* Pairs with vcpu_post(), which sets events before it looks here. */
 	if (__atomic_exchange_n(&vcpu->running, 1, __ATOMIC_SEQ_CST) != 0)
 		return vm_api_result(-EBUSY);
@@ -336,11 +358,6 @@ vcpu_thread(void *arg)
 
 	snprintf(name, sizeof(name), "vcpu %d", vcpu->id);
 	pthread_setname_np(pthread_self(), name);
-	/* An INIT that came while nobody ran this vCPU, now in its thread. */
-	if (__atomic_exchange_n(&vcpu->init_latched, 0, __ATOMIC_SEQ_CST) !=
-		0 &&
-	    vcpu->intr != NULL)
-		vcpu->intr->init(vcpu->intr_apic);
 	while (vcpu_step(ctx, vcpu))
 		continue;
 	vm_hold_thread_ends(vcpu);

@@ -51,8 +51,10 @@ vcpu_stats(struct vcpu *vcpu)
 }
 
 const uint64_t *
-vm_get_stats(struct vcpu *vcpu, int *ret_n)
+vm_get_stats(struct vcpu *vcpu, struct timeval *ret_tv, int *ret_n)
 {
+	if (ret_tv != NULL)
+		gettimeofday(ret_tv, NULL);
 	*ret_n = VMSTAT_COUNT_;
 	return vcpu->stats;
 }

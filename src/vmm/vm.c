@@ -41,6 +41,7 @@ vm_alloc(const char *name, const struct vm_engine_ops *engine)
 	ctx->topology = (struct vm_topology){ 1, 1, 1, 1 };
 	lock_init(&ctx->lock);
 	lock_init(&ctx->halt_lock);
+	lock_init(&ctx->platform_lock);
 	lock_init(&ctx->irq.lock);
 	vm_hold_init(&ctx->hold);
 	bus_init(ctx);
@@ -54,14 +55,16 @@ vm_free(struct vmctx *ctx)
 	bus_fini(ctx);
 	vm_hold_fini(&ctx->hold);
 	lock_fini(&ctx->irq.lock);
+	lock_fini(&ctx->platform_lock);
 	lock_fini(&ctx->halt_lock);
 	lock_fini(&ctx->lock);
 	free(ctx);
 }
 
 static void
-vm_destroy(struct vmctx *ctx)
+vm_end_all(struct vmctx *ctx)
 {
+	vm_platform_stop(ctx);
 	chips_fini(ctx);
 	for (size_t i = 0; i < VM_MAXCPU; i++) {
 		struct vcpu *vcpu = ctx->vcpu[i];
@@ -100,13 +103,6 @@ vm_new(const char *name, const struct vm_engine_ops *engine,
 	return 0;
 }
 
-void
-vm_close(struct vmctx *ctx)
-{
-	if (ctx != NULL && vm_registry_put(ctx))
-		vm_destroy(ctx);
-}
-
 const char *
 vm_get_name(const struct vmctx *ctx)
 {
@@ -140,7 +136,7 @@ vm_engine_state(struct vmctx *ctx)
 /* --- processors ---------------------------------------------------------- */
 
 int
-vm_set_topology(struct vmctx *ctx, const struct vm_topology *t)
+vm_topology_set(struct vmctx *ctx, const struct vm_topology *t)
 {
 	unsigned int product = (unsigned int)t->sockets * t->cores;
 	int err = 0;
@@ -182,9 +178,37 @@ vm_hlt_poll(const struct vmctx *ctx)
 }
 
 const struct vm_topology *
-vm_get_topology(struct vmctx *ctx)
+vm_topology_get(struct vmctx *ctx)
 {
 	return &ctx->topology;
+}
+
+int
+vm_set_topology(struct vmctx *ctx, uint16_t sockets, uint16_t cores,
+    uint16_t threads, uint16_t maxcpus)
+{
+	uint64_t ncpus = (uint64_t)sockets * cores * threads;
+	const struct vm_topology t = {
+		.ncpus = (uint16_t)ncpus,
+		.sockets = sockets,
+		.cores = cores,
+		.threads = threads,
+	};
+
+	if (maxcpus != 0 || ncpus > VM_MAXCPU)
+		return vm_api_result(-EINVAL);
+	return vm_api_result(vm_topology_set(ctx, &t));
+}
+
+int
+vm_get_topology(struct vmctx *ctx, uint16_t *sockets, uint16_t *cores,
+    uint16_t *threads, uint16_t *maxcpus)
+{
+	*sockets = ctx->topology.sockets;
+	*cores = ctx->topology.cores;
+	*threads = ctx->topology.threads;
+	*maxcpus = 0;
+	return 0;
 }
 
 unsigned int
@@ -322,6 +346,41 @@ vm_abort(struct vmctx *ctx)
 	(void)vm_end(ctx, VM_SUSPEND_ABORTED);
 }
 
+/* --- letting go ----------------------------------------------------------- */
+
+static void
+vm_put(struct vmctx *ctx, bool destroy)
+{
+	bool last;
+
+	vm_registry_lock();
+	if (destroy) {
+		ctx->permanent = false;
+		vm_registry_remove(ctx);
+	}
+	last = vm_registry_put(ctx);
+	/* Before the lock goes: then their vm_close() may free it. */
+	if (destroy && !last)
+		(void)vm_end(ctx, VM_SUSPEND_DESTROY);
+	vm_registry_unlock();
+	if (last)
+		vm_end_all(ctx);
+}
+
+void
+vm_close(struct vmctx *ctx)
+{
+	if (ctx != NULL)
+		vm_put(ctx, false);
+}
+
+void
+vm_destroy(struct vmctx *ctx)
+{
+	if (ctx != NULL)
+		vm_put(ctx, true);
+}
+
 static bool
 vm_is_running(struct vmctx *ctx)
 {
@@ -353,6 +412,8 @@ vm_reinit(struct vmctx *ctx)
 	if (vm_is_running(ctx))
 		return vm_api_result(-EBUSY);
 	ctx->active.bits = 0;
+	ctx->ended.bits = 0;
+	ctx->hold.paused.bits = 0;
 	ctx->spinup.bits = 0;
 	ctx->spinup_async.bits = 0;
 	chips_reset(ctx);
@@ -375,6 +436,7 @@ vm_exit_status(enum vm_suspend_how how)
 		[VM_SUSPEND_POWEROFF] = 1,
 		[VM_SUSPEND_HALT] = 2,
 		[VM_SUSPEND_TRIPLEFAULT] = 3,
+		[VM_SUSPEND_DESTROY] = 4,
 	};
 
 	return how < VM_SUSPEND_LAST ? status_table[how] : 4;

@@ -136,6 +136,8 @@ struct vcpu {
 	uint64_t stats[VMSTAT_COUNT_]; /* atomic, relaxed */
 };
 
+/* -EBUSY: another thread runs it, so an engine must not be asked. */
+int vcpu_check(struct vcpu *) WARN_UNUSED;
 /* The vCPU whose vm_run() this thread is in, or NULL. */
 struct vcpu *vcpu_current(void);
 /* Leave the set of processors that can be expected to do something. */
@@ -151,6 +153,7 @@ struct vm_hold {
 	struct lock lock;
 	pthread_cond_t changed; /* parked, threads, held */
 	struct cpuset held;	/* must not run */
+	struct cpuset paused;	/* nor these: vm_suspend_cpu() */
 	struct cpuset parked;	/* stand; GUARDED_BY(lock) to change */
 	struct cpuset threads;	/* have a thread in vm_run_all() */
 	bool all;		/* atomic: vm_hold_all() */
@@ -164,6 +167,8 @@ void vm_hold_fini(struct vm_hold *);
 void vm_hold_wake(struct vm_hold *);
 /* In the vCPU's thread, before it enters the guest: stands while held. */
 void vcpu_park(struct vcpu *);
+/* A thread not of vm_run_all() is about to run a vCPU of vm_suspend_cpu(). */
+bool vcpu_is_paused(struct vcpu *);
 void vm_hold_thread_begins(struct vcpu *);
 void vm_hold_thread_ends(struct vcpu *);
 enum vmexit_verdict exit_debug(struct vmctx *, struct vcpu *, struct vm_exit *);
@@ -186,6 +191,12 @@ int tsc_create(struct vmctx *) WARN_UNUSED;
 
 /* --- the machine --------------------------------------------------------- */
 
+struct vm_platform_opts;
+struct vm_rtc_ops;
+/* Makes the chips of a machine of vm_openf(), once.  0 or -errno. */
+int vm_platform_ready(struct vmctx *) WARN_UNUSED;
+void vm_platform_stop(struct vmctx *); /* ends the event thread */
+
 struct chip_entry {
 	const struct chip_ops *ops;
 	void *chip;
@@ -202,6 +213,7 @@ struct vmctx {
 
 	struct vm_ram ram;
 	bool ram_mappable; /* vm_map_gpa() may hand it out */
+	int memflags;
 	uint32_t lowmem_limit;
 
 	struct bus_pio pio;
@@ -225,6 +237,7 @@ struct vmctx {
 
 	uint32_t suspended; /* atomic: enum vm_suspend_how */
 	struct cpuset active;
+	struct cpuset ended; /* vm_run() told them of the suspension */
 	struct lock halt_lock;
 	struct cpuset spinup;	    /* waiting for a vm_run() to report them */
 	struct cpuset spinup_async; /* waiting for the event thread */
@@ -237,7 +250,22 @@ struct vmctx {
 
 	/* vm_openf() */
 	struct vmctx *next_open;
-	unsigned int open_count;
+	unsigned int open_count; /* handles */
+	bool by_name;		 /* in the list of open machines */
+	bool permanent;		 /* vm_create()'s: outlives its handles */
+
+	/* platform.c; `platform` is NULL in a machine of vm_new() */
+	int (*platform)(struct vmctx *, const struct vm_platform_opts *,
+	    const char **ret_part);
+	struct lock platform_lock;
+	int platform_state; /* atomic to read, platform_lock to change */
+	int platform_err;   /* GUARDED_BY(platform_lock) */
+	pthread_t event_thread;
+	bool has_event_thread;
+	bool event_stop; /* atomic */
+	const struct vm_rtc_ops *rtc;
+	void *rtc_chip;
+	uint32_t hpet_capabilities; /* 0: no HPET */
 };
 
 /* A library function's answer for an internal one's: 0, or -1 with errno. */
@@ -245,10 +273,11 @@ int vm_api_result(int err);
 
 /* Valid name of a machine? */
 bool vm_name_ok(const char *name);
-/* The list of machines that were opened by name in this process. */
+/* The list of machines that were opened by name in this process; locked. */
 struct vmctx *vm_registry_get(const char *name);
 void vm_registry_add(struct vmctx *);
-/* False while another handle of the same machine is open. */
+void vm_registry_remove(struct vmctx *); /* its name is free; or it had none */
+/* True: that was the last handle of a machine that goes with it. */
 bool vm_registry_put(struct vmctx *);
 void vm_registry_lock(void);
 void vm_registry_unlock(void);

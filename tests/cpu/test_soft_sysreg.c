@@ -903,7 +903,7 @@ test_cpuid_topology(void **state)
 {
 	struct soft_cpu *c = cpu_of(state);
 	struct vm_topology *t =
-	    (struct vm_topology *)(uintptr_t)vm_get_topology(c->ctx);
+	    (struct vm_topology *)(uintptr_t)vm_topology_get(c->ctx);
 	struct cpuid_regs r;
 	unsigned int id = c->id;
 

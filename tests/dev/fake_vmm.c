@@ -19,7 +19,7 @@ fake_vm_new(unsigned int ncpus)
 	vm_clock_manual(ctx);
 	/* Far from 0, so that what begins at "now" differs from 0. */
 	vm_clock_advance(ctx, 1000 * FAKE_MS - vm_clock_ns(ctx));
-	assert_int_equal(vm_set_topology(ctx, &t), 0);
+	assert_int_equal(vm_topology_set(ctx, &t), 0);
 	for (unsigned int i = 0; i < ncpus; i++) {
 		struct vcpu *vcpu = vm_vcpu_open(ctx, (int)i);
 

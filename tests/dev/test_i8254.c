@@ -39,7 +39,10 @@ msi(void *arg, uint64_t addr, uint32_t data)
 	return 0;
 }
 
-static const struct irqchip_ops fake_chip = { set_gsi, msi };
+static const struct irqchip_ops fake_chip = {
+	.set_gsi = set_gsi,
+	.msi = msi,
+};
 
 static int
 setup(void **state)

@@ -411,7 +411,7 @@ create_needs_vcpus(void **state)
 	struct vmctx *ctx;
 
 	assert_int_equal(vm_new("fake", &fake_engine_ops, &ctx), 0);
-	assert_int_equal(vm_set_topology(ctx, &t), 0);
+	assert_int_equal(vm_topology_set(ctx, &t), 0);
 	assert_non_null(vm_vcpu_open(ctx, 0));
 	assert_int_equal(irqchip_create(ctx, false, &chip), -EINVAL);
 	assert_non_null(vm_vcpu_open(ctx, 1));

@@ -683,13 +683,13 @@ lvt_delivery_modes(void **state)
 {
 	static const struct {
 		unsigned int reg;
-		enum apic_lvt_source source;
+		enum vm_lvt source;
 	} table[] = {
-		{ R_LINT0, APIC_LVT_SOURCE_LINT0 },
-		{ R_LINT1, APIC_LVT_SOURCE_LINT1 },
-		{ R_PERF, APIC_LVT_SOURCE_PMC },
-		{ R_THERMAL, APIC_LVT_SOURCE_THERMAL },
-		{ R_CMCI, APIC_LVT_SOURCE_CMCI },
+		{ R_LINT0, VM_LVT_LINT0 },
+		{ R_LINT1, VM_LVT_LINT1 },
+		{ R_PERF, VM_LVT_PMC },
+		{ R_THERMAL, VM_LVT_THERMAL },
+		{ R_CMCI, VM_LVT_CMCI },
 	};
 	struct fixture *f = *state;
 	struct vcpu *cpu = f->cpu[1];
@@ -727,11 +727,10 @@ lvt_delivery_modes(void **state)
 		wr(cpu, table[n].reg, MASKED);
 	}
 	assert_int_equal(
-	    irqchip_local_irq(f->chip, NCPUS, APIC_LVT_SOURCE_PMC), -EINVAL);
+	    irqchip_local_irq(f->chip, NCPUS, VM_LVT_PMC), -EINVAL);
+	assert_int_equal(irqchip_local_irq(f->chip, -1, VM_LVT_PMC), -EINVAL);
 	assert_int_equal(
-	    irqchip_local_irq(f->chip, -1, APIC_LVT_SOURCE_PMC), -EINVAL);
-	assert_int_equal(
-	    irqchip_local_irq(f->chip, 0, (enum apic_lvt_source)5), -EINVAL);
+	    irqchip_local_irq(f->chip, 0, (enum vm_lvt)7), -EINVAL);
 }
 
 /* The counter's entry masks itself as it fires. */
@@ -743,7 +742,7 @@ lvt_perf_masks_itself(void **state)
 
 	enable(cpu);
 	wr(cpu, R_PERF, 0x52);
-	assert_int_equal(irqchip_local_irq(f->chip, 0, APIC_LVT_SOURCE_PMC), 0);
+	assert_int_equal(irqchip_local_irq(f->chip, 0, VM_LVT_PMC), 0);
 	assert_int_equal(rd(cpu, R_PERF), 0x52 | MASKED);
 	assert_int_equal(fake_accept(cpu), 0x52);
 }
@@ -1134,8 +1133,7 @@ hardware_disable(void **state)
 	assert_int_equal(fake_events(cpu), 0); /* not on the bus at all */
 	vm_clock_advance(f->ctx, 100 * FAKE_MS);
 	/* LINT1 is the NMI pin now. */
-	assert_int_equal(
-	    irqchip_local_irq(f->chip, 1, APIC_LVT_SOURCE_LINT1), 0);
+	assert_int_equal(irqchip_local_irq(f->chip, 1, VM_LVT_LINT1), 0);
 	assert_int_equal(fake_events(cpu), VCPU_EV_NMI);
 	fake_wrmsr(cpu, APIC_BASE, 0xfee00800);
 	assert_int_equal(rd(cpu, R_SVR), 0xff);

@@ -26,6 +26,7 @@
 #include <vmm/engine.h>
 #include <vmm/mem.h>
 #include <vmm/pci.h>
+#include <vmm/platform.h>
 #include <vmm/vcpu.h>
 
 #define RAM_BYTES    (64ull << 20)
@@ -121,7 +122,8 @@ host_stat(struct guest *g, int stat)
 	int n;
 
 	for (unsigned int i = 0; i < g->param[GUEST_PARAM_NCPUS]; i++)
-		sum += vm_get_stats(vm_vcpu_open(g->ctx, (int)i), &n)[stat];
+		sum +=
+		    vm_get_stats(vm_vcpu_open(g->ctx, (int)i), NULL, &n)[stat];
 	return sum;
 }
 
@@ -196,15 +198,14 @@ find_engine(const char *name)
 static int
 make_chips(struct guest *g)
 {
-	const struct mc146818_opts rtc = { .utc = true, .lowmem = RAM_BYTES };
-	struct irqchip *irqchip;
+	const struct vm_platform_opts opts = {
+		.utc = true,
+		.x2apic = g->pair->x2apic,
+	};
+	const char *part;
 	int err;
 
-	if ((err = irqchip_create(g->ctx, g->pair->x2apic, &irqchip)) != 0 ||
-	    (err = i8254_create(g->ctx)) != 0 ||
-	    (err = hpet_create(g->ctx)) != 0 ||
-	    (err = mc146818_create(g->ctx, &rtc)) != 0 ||
-	    (err = pmtimer_create(g->ctx)) != 0 ||
+	if ((err = vm_platform_create(g->ctx, &opts, &part)) != 0 ||
 	    (err = acpi_pm_create(g->ctx, &g->pm)) != 0 ||
 	    (err = pcport_create(g->ctx)) != 0 ||
 	    (err = i8042_create(g->ctx)) != 0 ||
@@ -271,7 +272,7 @@ make_machine(struct guest *g, const struct vm_engine_ops *engine,
 	const struct boot_kernel k = { .kernel = path };
 
 	if (vm_new("guest", engine, &g->ctx) != 0 ||
-	    vm_set_topology(g->ctx, &topo) != 0 ||
+	    vm_topology_set(g->ctx, &topo) != 0 ||
 	    vm_set_hlt_poll(g->ctx, g->pair->hlt_poll) != 0)
 		host_die("cannot make the machine");
 	for (unsigned int i = 0; i < n; i++)

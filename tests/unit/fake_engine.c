@@ -177,8 +177,14 @@ static int
 fake_inject(struct vcpu *vcpu, int vector, bool has_errcode, uint32_t errcode,
     bool restart)
 {
-	fake_vcpu(vcpu)->inject_vector = vector;
-	fake_vcpu(vcpu)->inject_restart = restart;
+	struct fake_vcpu *v = fake_vcpu(vcpu);
+
+	if (v->inject_err != 0)
+		return v->inject_err;
+	v->inject_vector = vector;
+	v->inject_restart = restart;
+	v->inject_has_errcode = has_errcode;
+	v->inject_errcode = errcode;
 	return 0;
 }
 
@@ -219,6 +225,21 @@ fake_set_xsave(struct vcpu *vcpu, const uint8_t *buf)
 	return 0;
 }
 
+static int
+fake_set_intinfo(struct vcpu *vcpu, uint64_t info)
+{
+	fake_vcpu(vcpu)->intinfo = info;
+	return 0;
+}
+
+static int
+fake_get_intinfo(struct vcpu *vcpu, uint64_t *ret_info1, uint64_t *ret_info2)
+{
+	*ret_info1 = fake_vcpu(vcpu)->intinfo;
+	*ret_info2 = 0;
+	return 0;
+}
+
 #define FAKE_OPS(name_, create)                                                \
 	.name = name_, .summary = "for tests", .probe = fake_probe,            \
 	.vm_create = create, .vm_destroy = fake_destroy,                       \
@@ -231,7 +252,8 @@ fake_set_xsave(struct vcpu *vcpu, const uint8_t *buf)
 	.set_cap = fake_set_cap, .inject = fake_inject,                        \
 	.restart_insn = fake_restart_insn, .gla2gpa = fake_gla2gpa,            \
 	.set_debug = fake_set_debug, .get_xsave = fake_get_xsave,              \
-	.set_xsave = fake_set_xsave
+	.set_xsave = fake_set_xsave, .set_intinfo = fake_set_intinfo,          \
+	.get_intinfo = fake_get_intinfo
 
 const struct vm_engine_ops fake_engine = { FAKE_OPS("fake", fake_create) };
 const struct vm_engine_ops fake_engine_broken = { FAKE_OPS(
@@ -245,7 +267,7 @@ fake_vm_make(unsigned int ncpus, fake_guest guest, bool hlt_poll)
 	struct vmctx *ctx;
 
 	if (vm_new("test", &fake_engine, &ctx) != 0 ||
-	    vm_set_topology(ctx, &t) != 0 ||
+	    vm_topology_set(ctx, &t) != 0 ||
 	    vm_set_hlt_poll(ctx, hlt_poll) != 0)
 		abort();
 	if (guest != NULL)

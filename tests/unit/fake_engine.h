@@ -20,7 +20,10 @@ struct fake_vcpu {
 	int cap[VM_CAP_MAX];
 	unsigned int resets, restarts, step; /* step: the guest's own use */
 	int inject_vector;
-	bool inject_restart;
+	bool inject_restart, inject_has_errcode;
+	uint32_t inject_errcode;
+	int inject_err; /* what inject answers */
+	uint64_t intinfo;
 	_Atomic unsigned int kicks, runs;
 };
 

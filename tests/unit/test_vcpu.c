@@ -307,8 +307,8 @@ briefs_and_stats(void **state)
 	assert_true(strncmp(text, "vcpu0\n", 6) == 0);
 	assert_non_null(strstr(
 	    text, "vcpu1\ntotal number of vm exits                \t42\n"));
-	assert_true(
-	    vm_get_stats(vm_vcpu_get(ctx, 1), &n)[VMSTAT_VMEXIT_COUNT] == 42);
+	assert_true(vm_get_stats(vm_vcpu_get(ctx, 1), NULL,
+			&n)[VMSTAT_VMEXIT_COUNT] == 42);
 	assert_int_equal(n, VMSTAT_COUNT_);
 	for (int i = 0; i < n; i++)
 		assert_non_null(vm_get_stat_desc(ctx, i));

@@ -123,7 +123,7 @@ struct cpu_place {
 static struct cpu_place
 place_of(const struct kvm_cpu *k)
 {
-	const struct vm_topology *t = vm_get_topology(k->vm->ctx);
+	const struct vm_topology *t = vm_topology_get(k->vm->ctx);
 
 	return (struct cpu_place){
 		.id = vcpu_apic_id(k->vcpu),

@@ -344,7 +344,8 @@ struct soft_cpu {
 	/* Event being delivered, for double-fault rules (SDM 6.15). */
 	bool delivering;
 	uint8_t delivering_vector;
-	bool injected; /* vm_inject_exception(): c->exc came from outside */
+	uint64_t reinject; /* vm_set_intinfo(); 0: none */
+	bool injected;	   /* vm_inject_exception(): c->exc came from outside */
 
 	/*
 	 * DR6 bits of data breakpoints the current instruction has hit: when it
@@ -469,6 +470,8 @@ void cpu_reset(struct soft_cpu *c, bool init); /* power-on, or INIT */
 void cpu_deliver_exception(struct soft_cpu *c);
 /* Deliver a hardware interrupt or NMI. */
 void cpu_deliver_interrupt(struct soft_cpu *c, unsigned int vector, bool nmi);
+/* Deliver c->reinject, and c->exc as what its delivery met. */
+void cpu_deliver_reinject(struct soft_cpu *c);
 
 #define JC_KEY_MAPPING 0x10000u
 static inline void

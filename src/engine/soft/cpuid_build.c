@@ -323,7 +323,7 @@ cpuid_create(struct soft_vm *vm)
 
 	if (m == NULL)
 		return -ENOMEM;
-	m->topo = vm_get_topology(vm->ctx);
+	m->topo = vm_topology_get(vm->ctx);
 	build_vendor(m);
 	/* The APIC timer never stops (ARAT). */
 	add(m, 6, SUB_ANY, (struct cpuid_regs){ .eax = F(2) });

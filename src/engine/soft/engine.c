@@ -267,7 +267,35 @@ soft_inject(struct vcpu *vcpu, int vector, bool has_errcode, uint32_t errcode,
 	c->exc = (struct soft_exc){ .pending = true,
 		.has_err = has_errcode,
 		.vector = (uint8_t)vector,
-		.err = errcode };
+		.err = errcode,
+		.cr2 = c->cr2 };
+	return 0;
+}
+
+static int
+soft_set_intinfo(struct vcpu *vcpu, uint64_t info)
+{
+	soft(vcpu)->reinject = info;
+	return 0;
+}
+
+static int
+soft_get_intinfo(struct vcpu *vcpu, uint64_t *ret_info1, uint64_t *ret_info2)
+{
+	const struct soft_cpu *c = soft(vcpu);
+	const struct soft_exc *e = &c->exc;
+
+	*ret_info1 = c->reinject;
+	*ret_info2 = 0;
+	if (e->pending)
+		*ret_info2 =
+		    VM_INTINFO_VALID | e->vector |
+		    (e->soft ? VM_INTINFO_SWINTR : VM_INTINFO_HWEXCEPTION) |
+		    (e->has_err
+			    ? VM_INTINFO_DEL_ERRCODE | (uint64_t)e->err << 32
+			    : 0);
+	else if (c->nmi_pending)
+		*ret_info2 = VM_INTINFO_VALID | VM_INTINFO_NMI | EXC_NMI;
 	return 0;
 }
 
@@ -343,4 +371,6 @@ const struct vm_engine_ops soft_engine_ops = {
 	.set_debug = soft_set_debug,
 	.get_xsave = soft_get_xsave,
 	.set_xsave = soft_set_xsave,
+	.set_intinfo = soft_set_intinfo,
+	.get_intinfo = soft_get_intinfo,
 };

@@ -510,6 +510,42 @@ cpu_deliver_interrupt(struct soft_cpu *c, unsigned int vector, bool nmi)
 	deliver_all(c, &ev);
 }
 
+/* --- events from vm_set_intinfo() ----------------------------------------- */
+
+static void
+event_of_intinfo(uint64_t info, struct event *ev)
+{
+	*ev = (struct event){
+		.vector = (uint8_t)VM_INTINFO_VECTOR(info),
+		.has_err = (info & VM_INTINFO_DEL_ERRCODE) != 0,
+		.err = (uint32_t)(info >> 32),
+		.kind = EV_INTR,
+	};
+	if ((info & VM_INTINFO_TYPE) == VM_INTINFO_HWEXCEPTION)
+		ev->kind = EV_EXC;
+	if ((info & VM_INTINFO_TYPE) == VM_INTINFO_SWINTR)
+		ev->kind = EV_SOFT;
+}
+
+void
+cpu_deliver_reinject(struct soft_cpu *c)
+{
+	struct event ev;
+
+	event_of_intinfo(c->reinject, &ev);
+	ev.cr2 = c->cr2;
+	if ((c->reinject & VM_INTINFO_TYPE) == VM_INTINFO_NMI)
+		c->nmi_blocked = true;
+	c->reinject = 0;
+	c->halted = false;
+	if (!c->exc.pending || combine(c, &ev)) {
+		deliver_all(c, &ev);
+		return;
+	}
+	c->exc.pending = false;
+	c->leave = LEAVE_SHUTDOWN;
+}
+
 /* --- interrupts by instruction ----------------------------------------- */
 
 static bool

@@ -234,6 +234,7 @@ reset_execution(struct soft_cpu *c)
 	c->exc.pending = false;
 	c->delivering = false;
 	c->injected = false;
+	c->reinject = 0;
 	c->intr_shadow = c->ss_shadow = false;
 	c->nmi_blocked = false;
 	c->halted = false;

@@ -333,6 +333,8 @@ soft_run(struct soft_cpu *c)
 {
 	c->leave = LEAVE_NONE;
 	smc_enter_guest(c);
+	if (unlikely(c->reinject != 0))
+		cpu_deliver_reinject(c);
 	while (c->leave != LEAVE_EXIT) {
 		c->smc_hit = false;
 		if (__atomic_load_n(c->events, __ATOMIC_ACQUIRE) != 0)

@@ -84,6 +84,7 @@ exit_unclaimed(struct soft_cpu *c, const struct insn *i, bool in, uint16_t port,
 	c->exit.u.inout.bytes = (uint8_t)size;
 	c->exit.u.inout.port = port;
 	c->exit.u.inout.eax = val;
+	c->exit.u.inout.string = c->exit.u.inout.rep = false;
 	c->exit_next_rip = next_rip(c, i, c->rip);
 	c->leave = LEAVE_EXIT;
 }
@@ -224,8 +225,11 @@ io_string(struct soft_cpu *c, const struct insn *i, uint64_t rip, io_one_fn one)
 	if (count != 0 && !io_allowed(c, port, size))
 		return;
 	while (count != 0) {
-		if (!one(c, i, port, size, asize))
+		if (!one(c, i, port, size, asize)) {
+			c->exit.u.inout.string = c->leave == LEAVE_EXIT;
+			c->exit.u.inout.rep = c->leave == LEAVE_EXIT && rep;
 			return;
+		}
 		count--;
 		if (rep)
 			reg_set(c, R_RCX * 8, asize, count);

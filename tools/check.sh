@@ -30,13 +30,13 @@ run() { # folder, label, suites...
 	python3 tools/test-totals.py "$dir/meson-logs/testlog.json" >>"$log"
 }
 
-run "$build" "all suites" lint unit dev cpu guest cli boot fuzz
+run "$build" "all suites" lint unit dev cpu library guest cli boot fuzz
 if [ "${SANITIZE:-yes}" = yes ]; then
 	configure "$build-asan" address,undefined
 	run "$build-asan" "address and undefined-behaviour sanitizers" \
-		unit dev cpu cli fuzz threads
+		unit dev cpu library cli fuzz threads
 	configure "$build-tsan" thread
-	run "$build-tsan" "thread sanitizer" unit dev threads
+	run "$build-tsan" "thread sanitizer" unit dev library threads
 fi
 
 awk '

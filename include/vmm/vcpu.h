@@ -117,8 +117,8 @@ void vcpu_tsc_on_change(struct vcpu *, void (*fn)(void *arg), void *arg);
  * Counters (docs/bhyve.md 2.6).  Only the vCPU's own thread adds.  The core
  * counts what it sees: INOUT, MMIO, RDMSR, WRMSR (accesses that reached the
  * bus), what vm_run() returns (USERSPACE, and HLT, PAUSE, MTRAP among it), each
- * also as VMEXIT_COUNT, and IDLE_NS.  An engine counts the rest, an HLT that it
- * sleeps through included.
+ * also as VMEXIT_COUNT, RUNTIME_NS and IDLE_NS.  An engine counts the rest, an
+ * HLT that it sleeps through included.
  */
 enum vm_stat {
 	VMSTAT_VMEXIT_COUNT,
@@ -141,6 +141,7 @@ enum vm_stat {
 	VMSTAT_VLAPIC_ERROR_INTR,
 	VMSTAT_VLAPIC_TIMER_INTR,
 	VMSTAT_VLAPIC_IPIS_SENT,
+	VMSTAT_RUNTIME_NS, /* of the host's CPU, as of the last exit or sleep */
 	VMSTAT_IDLE_NS,
 	VMSTAT_NMIS_DELIVERED,
 	VMSTAT_EXTINTS_DELIVERED,

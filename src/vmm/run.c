@@ -82,6 +82,7 @@ run_once(struct vcpu *vcpu, struct vm_exit *x)
 	if (err != 0)
 		return err;
 	vcpu_publish_rip(vcpu, x->rip);
+	vcpu_stat_runtime(vcpu);
 	vcpu_stat_add(vcpu->stats, VMSTAT_VMEXIT_USERSPACE, 1);
 	switch (x->exitcode) {
 	case VM_EXITCODE_INOUT:

@@ -121,6 +121,7 @@ vcpu_sleep(struct vcpu *vcpu, enum vcpu_wait wait, enum vcpu_sleeping mode)
 		vcpu_set_wait(vcpu, VCPU_WAIT_NONE);
 	__atomic_store_n(&vcpu->sleeping, VCPU_AWAKE, __ATOMIC_SEQ_CST);
 	vcpu_stat_add(vcpu->stats, VMSTAT_IDLE_NS, host_now_ns() - since);
+	vcpu_stat_runtime(vcpu);
 }
 
 void

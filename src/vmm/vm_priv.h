@@ -140,6 +140,8 @@ struct vcpu {
 int vcpu_check(struct vcpu *) WARN_UNUSED;
 /* The vCPU whose vm_run() this thread is in, or NULL. */
 struct vcpu *vcpu_current(void);
+/* VMSTAT_RUNTIME_NS := what the calling thread has used. */
+void vcpu_stat_runtime(struct vcpu *);
 /* Leave the set of processors that can be expected to do something. */
 void vcpu_deactivate(struct vcpu *);
 /* Suspends the machine when no active vCPU can ever wake. */

@@ -115,6 +115,12 @@ host_check_eq(struct guest *g, const char *name, uint64_t got, uint64_t want)
 	    (unsigned long)want);
 }
 
+void
+host_skip(struct guest *g, const char *name, const char *why)
+{
+	tap(g, GUEST_SKIP, name, why);
+}
+
 uint64_t
 host_stat(struct guest *g, int stat)
 {

@@ -77,6 +77,8 @@ void host_result(struct guest *, bool ok, const char *name, const char *fmt,
     ...) __attribute__((format(printf, 4, 5)));
 void
 host_check_eq(struct guest *, const char *name, uint64_t got, uint64_t want);
+/* What this engine cannot do, and why. */
+void host_skip(struct guest *, const char *name, const char *why);
 /* Sum of a counter over all vCPUs; enum vm_stat. */
 uint64_t host_stat(struct guest *, int stat);
 void

@@ -53,7 +53,6 @@ static void __attribute__((noinline)) mem_mmio(struct soft_cpu *c, bool write,
     uint64_t gpa, unsigned int size, uint64_t *val)
 {
 	fpu_park(c);
-	vcpu_stat_add(c->stats, VMSTAT_VMEXIT_MMIO, 1);
 	bus_mmio(c->vcpu, write, gpa, size, val);
 }
 

@@ -4,8 +4,9 @@
  *
  * Knows nothing of guests.  Requests are asynchronous; as many as the caller
  * likes may be in flight, in any order.  Completions come from threads of the
- * backend (io_uring where the host allows it, else a pool of threads), never
- * from within a call.
+ * backend (io_uring where the host allows it, else a pool of threads); from
+ * within block_kick() only to who asked for it, from within another call only
+ * where it says so.
  */
 #ifndef BACKEND_BLOCK_H
 #define BACKEND_BLOCK_H
@@ -27,6 +28,12 @@ struct block_opts {
 	bool nodelete; /* no discard, and no holes for zeroes */
 	uint32_t lsec_bytes; /* logical sector; 0: 512, or the device's own */
 	uint32_t psec_bytes; /* physical sector; 0: the host's */
+	/*
+	 * block_kick() may call `done` itself for what needs no waiting, such
+	 * as a read of what the host has in its page cache: no other thread
+	 * has to be woken for it.
+	 */
+	bool kick_completes;
 	/* "io_uring" or "threads"; NULL: the first of them that works here. */
 	const char *engine;
 	/*
@@ -83,7 +90,10 @@ struct block_req {
 	uint64_t len; /* bytes; for reads and writes the sum of iov */
 	const struct iovec *iov;
 	unsigned int niov;
-	/* 0 or -errno; in a thread of the backend, with none of its locks. */
+	/*
+	 * 0 or -errno; with none of the backend's locks, in one of its threads
+	 * or (kick_completes, block_settle()) in the caller's.
+	 */
 	void (*done)(struct block_req *, int error);
 	struct {
 		struct block_req *next;
@@ -99,7 +109,11 @@ struct block_req {
  * flush was submitted, and no other.
  */
 void block_submit(struct blockdev *, struct block_req *);
-void block_kick(struct blockdev *);
+/*
+ * True: `done` was called for some of them, in here, and batch_done will not
+ * be for those.  Without kick_completes: never.
+ */
+bool block_kick(struct blockdev *);
 /*
  * Starts what is queued, and waits until no request touches its buffers any
  * more.  Callbacks of requests so finished may still come afterwards, so it may

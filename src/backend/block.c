@@ -25,6 +25,8 @@ static const struct block_engine_ops *const block_engines[] = {
 	&block_threads_ops,
 };
 
+static void block_start_queued(struct blockdev *);
+
 /* --- opening and closing -------------------------------------------------- */
 
 static int
@@ -76,6 +78,7 @@ block_open(const struct block_opts *opts, struct blockdev **ret, char *err,
 
 	dev->fd = -1;
 	dev->path = xstrdup(opts->path);
+	dev->kick_completes = opts->kick_completes;
 	dev->batch_done = opts->batch_done;
 	dev->batch_arg = opts->arg;
 	lock_init(&dev->lock);
@@ -101,7 +104,7 @@ block_close(struct blockdev *dev)
 	if (dev == NULL)
 		return;
 	if (dev->engine != NULL) {
-		block_kick(dev);
+		block_start_queued(dev);
 		lock_acquire(&dev->lock);
 		while (dev->undelivered > 0 || dev->batches > 0)
 			pthread_cond_wait(&dev->changed, &dev->lock.m);
@@ -172,8 +175,40 @@ block_submit(struct blockdev *dev, struct block_req *r)
 	lock_release(&dev->lock);
 }
 
-void
-block_kick(struct blockdev *dev)
+/* Takes out of the list what can be done at once, and does it. */
+static struct block_list
+block_do_now(struct blockdev *dev, struct block_list *list)
+{
+	struct block_list done = { NULL, NULL }, rest = { NULL, NULL };
+	struct block_req *r;
+
+	while ((r = block_list_take(list)) != NULL)
+		block_list_add(block_now(dev, r) ? &done : &rest, r);
+	*list = rest;
+	return done;
+}
+
+/* The callbacks, as in a thread of ours but without a batch_done. */
+static void
+block_end_now(struct blockdev *dev, struct block_list *list)
+{
+	struct block_req *r;
+	unsigned int n = 0;
+
+	while ((r = block_list_take(list)) != NULL) {
+		r->done(r, 0);
+		n++;
+	}
+	lock_acquire(&dev->lock);
+	dev->inflight -= n;
+	dev->undelivered -= n;
+	if (dev->inflight == 0 || dev->undelivered == 0)
+		pthread_cond_broadcast(&dev->changed);
+	lock_release(&dev->lock);
+}
+
+static struct block_list
+block_take_queued(struct blockdev *dev)
 {
 	struct block_list list;
 
@@ -181,6 +216,30 @@ block_kick(struct blockdev *dev)
 	list = dev->queued;
 	dev->queued.head = NULL;
 	lock_release(&dev->lock);
+	return list;
+}
+
+bool
+block_kick(struct blockdev *dev)
+{
+	struct block_list list = block_take_queued(dev), done = { NULL, NULL };
+
+	if (dev->kick_completes)
+		done = block_do_now(dev, &list);
+	if (list.head != NULL)
+		dev->engine->kick(dev, &list);
+	if (done.head == NULL)
+		return false;
+	block_end_now(dev, &done);
+	return true;
+}
+
+/* All of it to the engine: callbacks come from threads. */
+static void
+block_start_queued(struct blockdev *dev)
+{
+	struct block_list list = block_take_queued(dev);
+
 	if (list.head != NULL)
 		dev->engine->kick(dev, &list);
 }
@@ -261,7 +320,7 @@ block_deliver_locked(struct blockdev *dev)
 void
 block_drain(struct blockdev *dev)
 {
-	block_kick(dev);
+	block_start_queued(dev);
 	lock_acquire(&dev->lock);
 	while (dev->inflight > 0)
 		if (!dev->engine->help(dev))

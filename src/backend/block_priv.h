@@ -6,6 +6,7 @@
  * block_open.c  opening: geometry, what the file can do, the options
  * block_lock.c  the lock on an image and who has it
  * block_io.c    one request done by blocking system calls
+ * block_now.c   one request done without waiting, or not at all
  * block_pool.c  threads that do so: the engine "threads", and the slow paths of
  * block_uring.c the engine "io_uring"
  *
@@ -104,9 +105,13 @@ struct blockdev {
 	bool direct;  /* O_DIRECT */
 	bool sync;    /* O_DSYNC */
 	bool nodelete;
+	bool kick_completes;
 	void (*batch_done)(void *arg);
 	void *batch_arg;
 	const struct block_engine_ops *engine;
+
+	/* By operation: the host cannot say whether it would have to wait. */
+	bool now_refused[BLOCK_NOPS]; /* atomic */
 
 	struct lock lock;
 	struct block_list queued;   /* submitted, not kicked */
@@ -142,6 +147,10 @@ int block_io(struct blockdev *, struct block_req *);
 bool block_io_shrunk(struct blockdev *);
 /* O_DIRECT cannot use these buffers. */
 bool block_io_needs_bounce(const struct blockdev *, const struct block_req *);
+
+/* --- block_now.c */
+/* Done, without an error; false: nothing is, and an engine must do it all. */
+bool block_now(struct blockdev *, struct block_req *);
 
 /* --- block_pool.c */
 int block_pool_start(struct blockdev *) WARN_UNUSED;

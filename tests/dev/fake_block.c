@@ -190,9 +190,10 @@ block_submit(struct blockdev *bd, struct block_req *r)
 	d->queue[d->nqueue++] = r;
 }
 
-void
+bool
 block_kick(struct blockdev *bd)
 {
+	return false;
 }
 
 void

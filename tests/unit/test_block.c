@@ -40,6 +40,10 @@ static struct {
 	_Atomic int falloc_refused; /* EOPNOTSUPP for modes in this mask */
 	_Atomic unsigned int flushes, calls;
 	_Atomic bool no_uring;
+	/* What cannot wait: asked, refused with this, only so many bytes. */
+	_Atomic unsigned int now_calls;
+	_Atomic int now_error;
+	_Atomic size_t now_most;
 } host;
 
 ssize_t __real_preadv64(int, const struct iovec *, int, off_t);
@@ -49,6 +53,8 @@ int __real_fallocate64(int, int, off_t, off_t);
 int __real_io_uring_queue_init(unsigned int, struct io_uring *, unsigned int);
 ssize_t __wrap_preadv64(int, const struct iovec *, int, off_t);
 ssize_t __wrap_pwritev64(int, const struct iovec *, int, off_t);
+ssize_t __wrap_preadv64v2(int, const struct iovec *, int, off_t, int);
+ssize_t __wrap_pwritev64v2(int, const struct iovec *, int, off_t, int);
 int __wrap_fdatasync(int);
 int __wrap_fallocate64(int, int, off_t, off_t);
 int __wrap_io_uring_queue_init(unsigned int, struct io_uring *, unsigned int);
@@ -93,6 +99,46 @@ __wrap_pwritev64(int fd, const struct iovec *iov, int n, off_t off)
 	if (host_interferes(iov, &one))
 		return -1;
 	if (host.most != 0)
+		return __real_pwritev64(fd, &one, 1, off);
+	return __real_pwritev64(fd, iov, n, off);
+}
+
+/*
+ * Not every file system has RWF_NOWAIT, and none promises to have the data: a
+ * host that always has them, unless the test says otherwise.
+ */
+static bool
+host_now_interferes(const struct iovec *iov, struct iovec *one, int flags)
+{
+	assert_int_equal(flags, RWF_NOWAIT);
+	host.now_calls++;
+	*one = iov[0];
+	if (host.now_most != 0 && one->iov_len > host.now_most)
+		one->iov_len = host.now_most;
+	errno = host.now_error;
+	return host.now_error != 0;
+}
+
+ssize_t
+__wrap_preadv64v2(int fd, const struct iovec *iov, int n, off_t off, int flags)
+{
+	struct iovec one;
+
+	if (host_now_interferes(iov, &one, flags))
+		return -1;
+	if (host.now_most != 0)
+		return __real_preadv64(fd, &one, 1, off);
+	return __real_preadv64(fd, iov, n, off);
+}
+
+ssize_t
+__wrap_pwritev64v2(int fd, const struct iovec *iov, int n, off_t off, int flags)
+{
+	struct iovec one;
+
+	if (host_now_interferes(iov, &one, flags))
+		return -1;
+	if (host.now_most != 0)
 		return __real_pwritev64(fd, &one, 1, off);
 	return __real_pwritev64(fd, iov, n, off);
 }
@@ -688,6 +734,176 @@ test_file_too_large(void **state)
 
 /* --- tests: many at once -------------------------------------------------- */
 
+/* --- tests: what the kick itself brings to an end ------------------------- */
+
+static struct disk *
+disk_now(void **state, struct block_opts how)
+{
+	struct disk *d = disk_create(*state, MIB);
+
+	d->opts.kick_completes = true;
+	d->opts.nocache = how.nocache;
+	d->opts.sync = how.sync;
+	disk_open(d);
+	return d;
+}
+
+/* Whether the kick did it; it is done right in any case. */
+static bool
+now_rw(struct disk *d, enum block_op op)
+{
+	uint8_t buf[3 * 4096] __attribute__((aligned(4096)));
+	uint8_t file[sizeof(buf)], was[sizeof(buf)];
+	struct iovec iov[2] = { { buf, 4096 }, { buf + 4096, 8192 } };
+	struct io io = {
+		.req = { .op = op,
+		    .off = 8192,
+		    .len = sizeof(buf),
+		    .iov = iov,
+		    .niov = 2 },
+	};
+	static uint32_t seed;
+	bool now;
+
+	fill(buf, sizeof(buf), ++seed);
+	fill(was, sizeof(was), ++seed);
+	assert_int_equal(
+	    pwrite(d->fd, was, sizeof(was), 8192), (ssize_t)sizeof(was));
+	io_submit(d, &io);
+	now = block_kick(d->dev);
+	if (now)
+		assert_true(io.done);
+	assert_int_equal(io_wait(d, &io), 0);
+	assert_int_equal(
+	    pread(d->fd, file, sizeof(file), 8192), (ssize_t)sizeof(file));
+	assert_memory_equal(file, buf, sizeof(buf));
+	assert_true(op == BLOCK_READ ? !memcmp(file, was, sizeof(was))
+				     : memcmp(file, was, sizeof(was)) != 0);
+	return now;
+}
+
+static void
+test_now(void **state)
+{
+	struct disk *d = disk_now(state, (struct block_opts){ 0 });
+
+	for (int i = 0; i < 20; i++) {
+		assert_true(now_rw(d, BLOCK_READ));
+		assert_true(now_rw(d, BLOCK_WRITE));
+	}
+	assert_int_equal(host.now_calls, 40);
+	assert_int_equal(host.calls, 0);
+	block_drain(d->dev);
+	block_close(d->dev);
+	d->dev = NULL;
+	assert_int_equal(d->batches, 0);
+	disk_destroy(d);
+}
+
+/* A part was there: nothing is reported, and the rest is fetched. */
+static void
+test_now_a_part(void **state)
+{
+	struct disk *d = disk_now(state, (struct block_opts){ 0 });
+
+	host.now_most = 512;
+	assert_false(now_rw(d, BLOCK_READ));
+	assert_false(now_rw(d, BLOCK_WRITE));
+	disk_destroy(d);
+}
+
+static void
+test_now_would_wait(void **state)
+{
+	struct disk *d = disk_now(state, (struct block_opts){ 0 });
+
+	host.now_error = EAGAIN;
+	for (unsigned int i = 1; i < 10; i++) {
+		assert_false(now_rw(d, BLOCK_READ));
+		assert_int_equal(host.now_calls, i); /* asked each time */
+	}
+	host.now_error = EIO; /* an engine has the last word on errors */
+	assert_false(now_rw(d, BLOCK_WRITE));
+	host.now_error = 0;
+	assert_true(now_rw(d, BLOCK_READ));
+	disk_destroy(d);
+}
+
+static void
+test_now_refused(void **state)
+{
+	struct disk *d = disk_now(state, (struct block_opts){ 0 });
+
+	host.now_error = EOPNOTSUPP;
+	assert_false(now_rw(d, BLOCK_WRITE));
+	host.now_error = 0;
+	assert_false(now_rw(d, BLOCK_WRITE));
+	assert_int_equal(host.now_calls, 1);
+	assert_true(now_rw(d, BLOCK_READ)); /* which is another question */
+	disk_destroy(d);
+}
+
+/* Where "without waiting" would wait all the same. */
+static void
+test_now_is_not_for(void **state)
+{
+	struct disk *d = disk_now(state, (struct block_opts){ .sync = true });
+
+	assert_false(now_rw(d, BLOCK_WRITE));
+	assert_true(now_rw(d, BLOCK_READ));
+	disk_destroy(d);
+	d = disk_now(state, (struct block_opts){ .nocache = true });
+	assert_false(now_rw(d, BLOCK_WRITE));
+	assert_false(now_rw(d, BLOCK_READ));
+	assert_int_equal(io_range(d, BLOCK_FLUSH, 0, 0, false), 0);
+	assert_int_equal(host.now_calls, 0);
+	disk_destroy(d);
+}
+
+/* A file that was cut off gets no new end from here either. */
+static void
+test_now_shrunk(void **state)
+{
+	struct disk *d = disk_now(state, (struct block_opts){ 0 });
+	uint8_t buf[512] = { 0 };
+
+	assert_int_equal(ftruncate(d->fd, MIB / 2), 0);
+	assert_int_equal(io_buf(d, BLOCK_WRITE, MIB - 512, buf, 512), -EIO);
+	assert_int_equal(io_buf(d, BLOCK_READ, MIB - 512, buf, 512), -EIO);
+	assert_int_equal(lseek(d->fd, 0, SEEK_END), MIB / 2);
+	disk_destroy(d);
+}
+
+/* Wrong ones, and a mix of what ends now and what does not. */
+static void
+test_now_mixed(void **state)
+{
+	enum { N = 64 };
+	struct disk *d = disk_now(state, (struct block_opts){ 0 });
+	struct io *io = calloc(N, sizeof(*io));
+	uint8_t buf[512] = { 0 };
+	struct iovec iov = { buf, sizeof(buf) };
+	bool now;
+
+	for (unsigned int i = 0; i < N; i++) {
+		io[i].req = (struct block_req){
+			.op = i % 4 == 0 ? BLOCK_FLUSH : BLOCK_WRITE,
+			.off = i % 4 == 1 ? MIB : i * 512,
+			.len = 512,
+			.iov = &iov,
+			.niov = 1,
+		};
+		io_submit(d, &io[i]);
+	}
+	now = block_kick(d->dev);
+	assert_true(now);
+	for (unsigned int i = 0; i < N; i++)
+		assert_int_equal(io_wait(d, &io[i]), i % 4 == 1 ? -EINVAL : 0);
+	assert_int_equal(host.now_calls, N / 2);
+	free(io);
+	disk_destroy(d);
+}
+
 static void
 test_more_than_depth(void **state)
 {
@@ -910,7 +1126,7 @@ stress_thread(void *arg)
 }
 
 static void
-stress(void **state, bool nocache, size_t most)
+stress(void **state, bool nocache, size_t most, bool now)
 {
 	struct disk *d = disk_create(*state, 2 * STRESS_SECTORS * 512);
 	struct stress *s[2];
@@ -918,8 +1134,10 @@ stress(void **state, bool nocache, size_t most)
 	uint8_t *in = malloc(STRESS_SECTORS * 512);
 
 	d->opts.nocache = nocache;
+	d->opts.kick_completes = now;
 	disk_open(d);
 	host.most = most;
+	host.now_most = most;
 	for (int i = 0; i < 2; i++) {
 		s[i] = calloc(1, sizeof(**s));
 		s[i]->d = d;
@@ -944,19 +1162,26 @@ stress(void **state, bool nocache, size_t most)
 static void
 test_stress(void **state)
 {
-	stress(state, false, 0);
+	stress(state, false, 0, false);
 }
 
 static void
 test_stress_nocache(void **state)
 {
-	stress(state, true, 0);
+	stress(state, true, 0, false);
 }
 
 static void
 test_stress_short_calls(void **state)
 {
-	stress(state, false, 1000);
+	stress(state, false, 1000, false);
+}
+
+/* Some end in the kick, those that are longer do not. */
+static void
+test_stress_now(void **state)
+{
+	stress(state, false, 2000, true);
 }
 
 /* --- tests: opening ------------------------------------------------------- */
@@ -1227,12 +1452,20 @@ run(const char *engine)
 		T(zeroes),
 		T(shrunk_file),
 		T(file_too_large),
+		T(now),
+		T(now_a_part),
+		T(now_would_wait),
+		T(now_refused),
+		T(now_is_not_for),
+		T(now_shrunk),
+		T(now_mixed),
 		T(more_than_depth),
 		T(drain_with_callbacks_stuck),
 		T(close_waits),
 		T(stress),
 		T(stress_nocache),
 		T(stress_short_calls),
+		T(stress_now),
 		T(read_only),
 		T(read_only_fallback),
 		T(info),

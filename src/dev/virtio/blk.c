@@ -7,11 +7,12 @@
  * Not here on purpose: zones, secure erase and lifetime, which need a host disk
  * that has them; a geometry, which no guest uses.
  *
- * Requests are popped and started in the vCPU thread that kicks.  They end in
- * threads of the backend, which put them on a list of their own; whoever has
- * the device's lock gives the whole list back to the driver, with one
- * interrupt. A request that takes several steps - a discard of many ranges, a
- * write that must be flushed - starts its next one there.
+ * Requests are popped and started in the vCPU thread that kicks.  There they
+ * end as well if the host had their data in memory, else in threads of the
+ * backend; both put them on a list of their own, and whoever has the device's
+ * lock gives the whole list back to the driver, with one interrupt. A request
+ * that takes several steps - a discard of many ranges, a write that must be
+ * flushed - starts its next one there.
  */
 #include <vmm/virtio.h>
 
@@ -23,6 +24,7 @@
 #include <dev/block_conf.h>
 #include <util/lock.h>
 #include <vmm/snap.h>
+#include <vmm/vcpu.h>
 
 #define BLK_TYPE       2
 #define BLK_CLASS      0x010000 /* mass storage, SCSI: bhyve's */
@@ -225,7 +227,10 @@ blk_answer(struct blk_req *r, enum blk_status answer)
 	lock_release(&b->done_lock);
 }
 
-/* In a thread of the backend, or in block_settle() with the device's lock. */
+/*
+ * In a thread of the backend; or in block_settle() or block_kick(), with the
+ * device's lock.
+ */
 static void
 blk_done(struct block_req *io, int error)
 {
@@ -481,12 +486,9 @@ blk_push(struct blk_req *r)
 	blk_req_put(r);
 }
 
-/*
- * All that is done, back to the driver: one interrupt a queue.  While the
- * device is being reset guest memory is not ours any more.
- */
-static void
-blk_give_back(struct blk *b)
+/* One list of what is done; the queues that got something. */
+static uint32_t
+blk_push_done(struct blk *b)
 {
 	struct blk_req *r, *next;
 	uint32_t queues = 0;
@@ -505,7 +507,23 @@ blk_give_back(struct blk *b)
 		else
 			blk_push(r);
 	}
-	block_kick(b->disk);
+	return queues;
+}
+
+/*
+ * Starts what was taken, and gives all that is done back to the driver: one
+ * interrupt a queue.  What ends in the kick and goes on with another step
+ * comes round once more; steps are few.  While the device is being reset
+ * guest memory is not ours any more.
+ */
+static void
+blk_give_back(struct blk *b)
+{
+	uint32_t queues = 0;
+
+	do {
+		queues |= blk_push_done(b);
+	} while (block_kick(b->disk));
 	for (unsigned int q = 0; queues >> q != 0; q++)
 		if (queues & BIT(q))
 			vq_notify(virtio_vq(&b->dev, q));
@@ -708,12 +726,16 @@ blk_features(const struct blk *b)
 	return f;
 }
 
+/*
+ * A queue for each vCPU, so that a request ends on the one that made it: no
+ * other vCPU is woken for it, and none has to pass it on.
+ */
 static int
 blk_parse_queues(struct pci_dev *pd, uint64_t *ret_n, char *err, size_t err_len)
 {
 	const char *s = pci_dev_opt(pd, "queues");
 
-	*ret_n = 1;
+	*ret_n = MIN(vm_ncpus(pci_dev_vm(pd)), (unsigned int)BLK_NQUEUES);
 	if (s == NULL || parse_u64(s, 1, BLK_NQUEUES, ret_n) == 0)
 		return 0;
 	snprintf(err, err_len, "queues=%.32s: right is a number from 1 to %d",
@@ -725,7 +747,11 @@ static int
 blk_init(struct pci_dev *pd, char *err, size_t err_len)
 {
 	struct blk *b = pci_dev_state(pd);
-	struct block_opts opts = { .batch_done = blk_batch_done, .arg = b };
+	struct block_opts opts = {
+		.batch_done = blk_batch_done,
+		.arg = b,
+		.kick_completes = true,
+	};
 	struct virtio_spec spec = { .queue_size = BLK_QUEUE_SIZE };
 	uint64_t nqueues;
 	int error;
@@ -767,7 +793,7 @@ blk_fini(struct pci_dev *pd)
 
 static const struct pci_opt blk_opts[] = {
 	BLOCK_CONF_OPTS(""),
-	{ "queues", "number of queues, 1 to 16 (default 1)" },
+	{ "queues", "number of queues, 1 to 16 (default: one a vCPU)" },
 	VIRTIO_PCI_OPTS,
 	{ NULL, NULL },
 };

@@ -100,6 +100,7 @@ struct block_req {
 		uint64_t done_bytes;
 		int error;
 		bool bounce;
+		bool thread;
 	} priv; /* the backend's */
 };
 

@@ -168,22 +168,25 @@ block_submit(struct blockdev *dev, struct block_req *r)
 	r->priv.done_bytes = 0;
 	r->priv.error = block_check(dev, r);
 	r->priv.bounce = block_io_needs_bounce(dev, r);
+	r->priv.thread = false;
 	lock_acquire(&dev->lock);
 	dev->inflight++;
 	dev->undelivered++;
+	dev->nqueued++;
 	block_list_add(&dev->queued, r);
 	lock_release(&dev->lock);
 }
 
 /* Takes out of the list what can be done at once, and does it. */
 static struct block_list
-block_do_now(struct blockdev *dev, struct block_list *list)
+block_do_now(struct blockdev *dev, struct block_list *list, bool others)
 {
 	struct block_list done = { NULL, NULL }, rest = { NULL, NULL };
 	struct block_req *r;
 
+	others = others || (list->head != NULL && list->head != list->tail);
 	while ((r = block_list_take(list)) != NULL)
-		block_list_add(block_now(dev, r) ? &done : &rest, r);
+		block_list_add(block_now(dev, r, others) ? &done : &rest, r);
 	*list = rest;
 	return done;
 }
@@ -207,14 +210,17 @@ block_end_now(struct blockdev *dev, struct block_list *list)
 	lock_release(&dev->lock);
 }
 
+/* others: some that were kicked before are in flight. */
 static struct block_list
-block_take_queued(struct blockdev *dev)
+block_take_queued(struct blockdev *dev, bool *ret_others)
 {
 	struct block_list list;
 
 	lock_acquire(&dev->lock);
 	list = dev->queued;
 	dev->queued.head = NULL;
+	*ret_others = dev->inflight > dev->nqueued;
+	dev->nqueued = 0;
 	lock_release(&dev->lock);
 	return list;
 }
@@ -222,10 +228,12 @@ block_take_queued(struct blockdev *dev)
 bool
 block_kick(struct blockdev *dev)
 {
-	struct block_list list = block_take_queued(dev), done = { NULL, NULL };
+	bool others;
+	struct block_list list = block_take_queued(dev, &others);
+	struct block_list done = { NULL, NULL };
 
 	if (dev->kick_completes)
-		done = block_do_now(dev, &list);
+		done = block_do_now(dev, &list, others);
 	if (list.head != NULL)
 		dev->engine->kick(dev, &list);
 	if (done.head == NULL)
@@ -238,7 +246,8 @@ block_kick(struct blockdev *dev)
 static void
 block_start_queued(struct blockdev *dev)
 {
-	struct block_list list = block_take_queued(dev);
+	bool others;
+	struct block_list list = block_take_queued(dev, &others);
 
 	if (list.head != NULL)
 		dev->engine->kick(dev, &list);

@@ -9,30 +9,62 @@
  * an engine as a whole: to read or write the same bytes once more is harmless.
  *
  * Not for O_DIRECT, where it would wait for the disk, nor for O_DSYNC.
+ *
+ * To copy a long request takes as long as the guest works to make one.  While
+ * the guest has others under way it is better spent on another processor; the
+ * guest that waits for its one request is served best here.  Which of them it
+ * is cannot be seen while requests end in the kick, so that now and then one
+ * goes to a thread to find out.
+ *
+ * What the host would give to a thread of its own after a try - buffered writes
+ * on most file systems - is given to one of ours: a hand-over less each way.
  */
 #include "block_priv.h"
 
 #include <errno.h>
 #include <limits.h>
 
+#define BLOCK_LONG_BYTES 65536u
+#define BLOCK_LONG_ALONE 4u  /* so many in a row: the guest waits for each */
+#define BLOCK_LONG_PROBE 16u /* one in so many finds out */
+
+static bool
+block_now_refused(struct blockdev *dev, const struct block_req *r)
+{
+	return __atomic_load_n(&dev->now_refused[r->op], __ATOMIC_RELAXED);
+}
+
 static bool
 block_now_may(const struct blockdev *dev, const struct block_req *r)
 {
 	if (r->priv.error != 0 || dev->direct || r->len == 0 ||
-	    r->niov > IOV_MAX ||
-	    __atomic_load_n(&dev->now_refused[r->op], __ATOMIC_RELAXED))
+	    r->niov > IOV_MAX)
 		return false;
 	return r->op == BLOCK_READ || (r->op == BLOCK_WRITE && !dev->sync);
 }
 
-bool
-block_now(struct blockdev *dev, struct block_req *r)
+/* A long one that the guest does not wait for, or that is to find out. */
+static bool
+block_now_rather_not(
+    struct blockdev *dev, const struct block_req *r, bool others)
+{
+	unsigned int n, alone;
+
+	if (r->len < BLOCK_LONG_BYTES)
+		return false;
+	n = __atomic_add_fetch(&dev->now_long, 1, __ATOMIC_RELAXED);
+	alone = __atomic_load_n(&dev->now_alone, __ATOMIC_RELAXED);
+	alone = others ? 0 : MIN(alone + 1, BLOCK_LONG_ALONE);
+	__atomic_store_n(&dev->now_alone, alone, __ATOMIC_RELAXED);
+	return alone < BLOCK_LONG_ALONE || n % BLOCK_LONG_PROBE == 0;
+}
+
+static bool
+block_now_move(struct blockdev *dev, struct block_req *r)
 {
 	off_t off = (off_t)r->off;
 	ssize_t n;
 
-	if (!block_now_may(dev, r))
-		return false;
 	if (r->op == BLOCK_READ)
 		n = preadv2(dev->fd, r->iov, (int)r->niov, off, RWF_NOWAIT);
 	else if (!block_io_shrunk(dev))
@@ -43,4 +75,18 @@ block_now(struct blockdev *dev, struct block_req *r)
 		__atomic_store_n(
 		    &dev->now_refused[r->op], true, __ATOMIC_RELAXED);
 	return n >= 0 && (uint64_t)n == r->len;
+}
+
+bool
+block_now(struct blockdev *dev, struct block_req *r, bool others)
+{
+	if (!block_now_may(dev, r))
+		return false;
+	if (block_now_rather_not(dev, r, others) || block_now_refused(dev, r))
+		r->priv.thread = true;
+	else if (block_now_move(dev, r))
+		return true;
+	else
+		r->priv.thread = block_now_refused(dev, r);
+	return false;
 }

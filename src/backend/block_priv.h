@@ -112,9 +112,13 @@ struct blockdev {
 
 	/* By operation: the host cannot say whether it would have to wait. */
 	bool now_refused[BLOCK_NOPS]; /* atomic */
+	/* Of long requests (block_now.c), atomic: how many kicked in a row met
+	 * no other in flight; and all. */
+	unsigned int now_alone, now_long;
 
 	struct lock lock;
-	struct block_list queued;   /* submitted, not kicked */
+	struct block_list queued; /* submitted, not kicked */
+	unsigned int nqueued;
 	struct block_list finished; /* their `done` is to be called */
 	unsigned int inflight;	    /* submitted and not finished */
 	unsigned int undelivered;   /* submitted, and `done` did not return */
@@ -149,8 +153,12 @@ bool block_io_shrunk(struct blockdev *);
 bool block_io_needs_bounce(const struct blockdev *, const struct block_req *);
 
 /* --- block_now.c */
-/* Done, without an error; false: nothing is, and an engine must do it all. */
-bool block_now(struct blockdev *, struct block_req *);
+/*
+ * Done, without an error; false: nothing is, and an engine must do it all.
+ * `others`: more requests are in flight, which the guest does not wait for.
+ * Sets priv.thread of those that are best left to a thread.
+ */
+bool block_now(struct blockdev *, struct block_req *, bool others);
 
 /* --- block_pool.c */
 int block_pool_start(struct blockdev *) WARN_UNUSED;

@@ -4,8 +4,9 @@
  * a batch for one system call; one thread waits for what completes.
  *
  * The ring does what succeeds at the first try.  Whatever else there is - short
- * transfers, buffers O_DIRECT cannot take, discard and zeroes (which the kernel
- * would give to a thread as well) - the pool's threads bring to an end.
+ * transfers, buffers O_DIRECT cannot take, what is best left to a thread
+ * (block_now.c), discard and zeroes (which the kernel would give to a thread as
+ * well) - the pool's threads bring to an end.
  *
  * The right to wait for completions and take them out is the token.  The
  * ring's thread has it except while it calls callbacks; then a drain may take
@@ -95,7 +96,7 @@ block_uring_push(struct blockdev *dev)
 static bool
 block_uring_can(const struct block_req *r)
 {
-	if (r->priv.error != 0 || r->priv.bounce)
+	if (r->priv.error != 0 || r->priv.bounce || r->priv.thread)
 		return false;
 	if (r->op == BLOCK_READ || r->op == BLOCK_WRITE)
 		return r->len > 0 && r->niov <= BLOCK_URING_IOV_MAX;

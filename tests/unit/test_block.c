@@ -39,6 +39,7 @@ static struct {
 	_Atomic int flush_error;    /* of fdatasync */
 	_Atomic int falloc_refused; /* EOPNOTSUPP for modes in this mask */
 	_Atomic unsigned int flushes, calls;
+	_Atomic bool zero_stuck; /* fallocate takes long */
 	_Atomic bool no_uring;
 	/* What cannot wait: asked, refused with this, only so many bytes. */
 	_Atomic unsigned int now_calls;
@@ -156,6 +157,8 @@ __wrap_fdatasync(int fd)
 int
 __wrap_fallocate64(int fd, int mode, off_t off, off_t len)
 {
+	while (host.zero_stuck)
+		usleep(1000);
 	if (!(mode & host.falloc_refused))
 		return __real_fallocate64(fd, mode, off, len);
 	errno = EOPNOTSUPP;
@@ -839,6 +842,7 @@ test_now_refused(void **state)
 	host.now_error = 0;
 	assert_false(now_rw(d, BLOCK_WRITE));
 	assert_int_equal(host.now_calls, 1);
+	assert_int_equal(host.calls, 2); /* by a thread of ours, not the ring */
 	assert_true(now_rw(d, BLOCK_READ)); /* which is another question */
 	disk_destroy(d);
 }
@@ -871,6 +875,69 @@ test_now_shrunk(void **state)
 	assert_int_equal(io_buf(d, BLOCK_WRITE, MIB - 512, buf, 512), -EIO);
 	assert_int_equal(io_buf(d, BLOCK_READ, MIB - 512, buf, 512), -EIO);
 	assert_int_equal(lseek(d->fd, 0, SEEK_END), MIB / 2);
+	disk_destroy(d);
+}
+
+static bool
+now_long(struct disk *d, struct io *io, void *buf, struct iovec *iov)
+{
+	*iov = (struct iovec){ buf, 128 * KIB };
+	io->req = (struct block_req){
+		.op = BLOCK_READ, .len = iov->iov_len, .iov = iov, .niov = 1
+	};
+	io_submit(d, io);
+	return block_kick(d->dev);
+}
+
+/* Long ones end in the kick for who waits for each, but for one in sixteen. */
+static void
+test_now_long_alone(void **state)
+{
+	struct disk *d = disk_now(state, (struct block_opts){ 0 });
+	void *buf = malloc(128 * KIB);
+	struct iovec iov;
+	struct io io;
+
+	for (unsigned int i = 1; i <= 50; i++) {
+		assert_int_equal(
+		    now_long(d, &io, buf, &iov), i >= 4 && i % 16 != 0);
+		assert_int_equal(io_wait(d, &io), 0);
+		block_drain(d->dev);
+	}
+	free(buf);
+	disk_destroy(d);
+}
+
+/* Not while others are under way, and the short are not held up. */
+static void
+test_now_long_together(void **state)
+{
+	enum { N = 40 };
+	struct disk *d = disk_now(state, (struct block_opts){ 0 });
+	char *buf = malloc(N * 128 * KIB);
+	struct iovec *iov = calloc(N, sizeof(*iov));
+	struct io *io = calloc(N, sizeof(*io));
+
+	for (unsigned int i = 0; i < 10; i++) {
+		(void)now_long(d, &io[0], buf, &iov[0]);
+		assert_int_equal(io_wait(d, &io[0]), 0);
+		block_drain(d->dev);
+	}
+	host.zero_stuck = true;
+	io[0].req = (struct block_req){
+		.op = BLOCK_WRITE_ZEROES, .off = MIB - 512, .len = 512
+	};
+	io_submit(d, &io[0]);
+	assert_false(block_kick(d->dev));
+	for (unsigned int i = 1; i < N; i++)
+		assert_false(now_long(d, &io[i], buf + i * 128 * KIB, &iov[i]));
+	assert_true(now_rw(d, BLOCK_READ));
+	host.zero_stuck = false;
+	for (unsigned int i = 0; i < N; i++)
+		assert_int_equal(io_wait(d, &io[i]), 0);
+	free(buf);
+	free(iov);
+	free(io);
 	disk_destroy(d);
 }
 
@@ -1458,6 +1525,8 @@ run(const char *engine)
 		T(now_refused),
 		T(now_is_not_for),
 		T(now_shrunk),
+		T(now_long_alone),
+		T(now_long_together),
 		T(now_mixed),
 		T(more_than_depth),
 		T(drain_with_callbacks_stuck),

@@ -12,8 +12,15 @@
 #include "int_macros.h"
 
 #ifdef SOFT_TAILCALLS
+/*
+ * A kernel's path through an I/O is long and flat, and its decoded form comes
+ * from the host's outer caches; a block's next lines are asked for as it
+ * begins.
+ */
 #define ENTER_BLOCK(c, b, target)                                              \
 	do {                                                                   \
+		__builtin_prefetch((b)->insns + 2);                            \
+		__builtin_prefetch((b)->insns + 4);                            \
 		(c)->blk = (b);                                                \
 		(c)->insns += (b)->n;                                          \
 		return (b)->insns->fn((c), (b)->insns, (target));              \
@@ -320,6 +327,8 @@ op_jmp_m(struct soft_cpu *c, const struct insn *i, uint64_t rip)
  */
 #define PUSH_RETURN()                                                          \
 	{                                                                      \
+		/* The return will look there. */                              \
+		__builtin_prefetch(jc_slot(c, rip + i->len));                  \
 		uint64_t sp_ = c->gpr[R_RSP] - 8;                              \
 		const struct tlb_entry *e_ = tlb_slot(c, sp_);                 \
 		if (likely(tlb_tag(sp_, 8) == e_->wtag) &&                     \

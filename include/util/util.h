@@ -92,6 +92,9 @@ nearest_name(const char *s, const char *const *names, size_t nnames);
 
 /* Monotonic host clock in nanoseconds (CLOCK_MONOTONIC). */
 uint64_t host_now_ns(void);
+/* What /proc/PID/smaps calls an anonymous mapping; hosts that cannot, do not.
+ */
+void host_name_memory(void *p, size_t len, const char *name);
 
 /* strdup/calloc that cannot fail: the process ends with a message, status 4. */
 char *xstrdup(const char *s);

@@ -94,6 +94,15 @@ int vm_set_hlt_poll(struct vmctx *, bool on);
 bool vm_hlt_poll(const struct vmctx *);
 
 /*
+ * soft.code_cache: how much decoded code the software CPU keeps for a vCPU, in
+ * bytes; 0 is its own choice.  Before the first vm_vcpu_open(), else -EBUSY.
+ */
+int vm_set_code_cache(struct vmctx *, size_t bytes);
+size_t vm_code_cache(const struct vmctx *);
+#define VM_CODE_CACHE_MIN (64u << 10)
+#define VM_CODE_CACHE_MAX (1u << 30)
+
+/*
  * The guest's time-stamp counter: any thread reads it.  It starts near 0 when
  * the machine is made, stands while that is paused, and follows a manual clock
  * exactly.  IA32_TSC and IA32_TSC_ADJUST are the core's MSRs.
@@ -148,6 +157,8 @@ enum vm_stat {
 	/* ours */
 	VMSTAT_INSNS,	     /* guest instructions, engine soft */
 	VMSTAT_BLOCKS_BUILT, /* decoded blocks made */
+	VMSTAT_BLOCKS_KEPT,  /* ... saved from the old half of the cache */
+	VMSTAT_CODE_TURNS,   /* ... whose halves changed roles */
 	VMSTAT_TLB_FILLS,
 	VMSTAT_CODE_INVAL,    /* self-modifying code seen */
 	VMSTAT_HOST_NOTIFY,   /* writes to port 0x488 */

@@ -21,6 +21,7 @@
 #include <vmm/engine.h>
 #include <vmm/mem.h>
 #include <vmm/pci.h>
+#include <vmm/vcpu.h>
 
 static_assert(CONF_MAX_CPUS == VM_MAXCPU, "conf.h and vmmapi.h disagree");
 
@@ -431,6 +432,18 @@ check_memory(struct machine_err *e)
 	return 0;
 }
 
+static int
+check_code_cache(struct machine_err *e)
+{
+	uint64_t size = conf_get_u64(e->conf, "soft.code_cache", 0);
+
+	if (size < VM_CODE_CACHE_MIN || size > VM_CODE_CACHE_MAX)
+		return machine_fail_user(e, "soft.code_cache",
+		    "expected a size from %uK to %uM", VM_CODE_CACHE_MIN >> 10,
+		    VM_CODE_CACHE_MAX >> 20);
+	return 0;
+}
+
 static bool
 check_name_ok(const char *name)
 {
@@ -512,9 +525,9 @@ machine_check(const struct conf *c, char *err, size_t err_len)
 	bool has_lpc;
 
 	if (check_name(&e) != 0 || machine_topology(&e, &t) != 0 ||
-	    check_memory(&e) != 0 || check_engine(&e) != 0 ||
-	    check_slots(&e, &has_lpc) != 0 || check_settings(&e) != 0 ||
-	    check_terminals(&e, has_lpc) != 0)
+	    check_memory(&e) != 0 || check_code_cache(&e) != 0 ||
+	    check_engine(&e) != 0 || check_slots(&e, &has_lpc) != 0 ||
+	    check_settings(&e) != 0 || check_terminals(&e, has_lpc) != 0)
 		return -EINVAL;
 	pins.ncpus = t.ncpus;
 	conf_foreach(c, "vcpu.", check_pin, &pins);

@@ -97,6 +97,9 @@ pc_cpus(struct machine *m, struct machine_err *e)
 
 	if (error == 0)
 		error = vm_set_hlt_poll(m->ctx, poll);
+	if (error == 0)
+		error = vm_set_code_cache(
+		    m->ctx, conf_get_u64(m->conf, "soft.code_cache", 0));
 	if (error != 0)
 		return machine_fail_host(e, error, "processor topology");
 	for (int i = 0; i < m->topology.ncpus; i++) {

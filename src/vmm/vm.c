@@ -156,19 +156,50 @@ vm_topology_set(struct vmctx *ctx, const struct vm_topology *t)
 	return err;
 }
 
+static bool
+vm_has_vcpus_locked(const struct vmctx *ctx)
+{
+	for (size_t i = 0; i < VM_MAXCPU; i++)
+		if (ctx->vcpu[i] != NULL)
+			return true;
+	return false;
+}
+
 int
 vm_set_hlt_poll(struct vmctx *ctx, bool on)
 {
 	int err = 0;
 
 	lock_acquire(&ctx->lock);
-	for (size_t i = 0; i < VM_MAXCPU; i++)
-		if (ctx->vcpu[i] != NULL)
-			err = -EBUSY;
-	if (err == 0)
+	if (vm_has_vcpus_locked(ctx))
+		err = -EBUSY;
+	else
 		ctx->hlt_poll = on;
 	lock_release(&ctx->lock);
 	return err;
+}
+
+int
+vm_set_code_cache(struct vmctx *ctx, size_t bytes)
+{
+	int err = 0;
+
+	if (bytes != 0 &&
+	    (bytes < VM_CODE_CACHE_MIN || bytes > VM_CODE_CACHE_MAX))
+		return -EINVAL;
+	lock_acquire(&ctx->lock);
+	if (vm_has_vcpus_locked(ctx))
+		err = -EBUSY;
+	else
+		ctx->code_cache = bytes;
+	lock_release(&ctx->lock);
+	return err;
+}
+
+size_t
+vm_code_cache(const struct vmctx *ctx)
+{
+	return ctx->code_cache;
 }
 
 bool

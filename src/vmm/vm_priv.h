@@ -231,7 +231,8 @@ struct vmctx {
 	struct lock lock; /* creation of vCPUs, topology */
 	struct vm_topology topology;
 	bool topology_fixed;
-	bool hlt_poll; /* written before there is a vCPU */
+	bool hlt_poll; /* these two are written before there is a vCPU */
+	size_t code_cache;
 	enum vm_cpu_vendor cpu_vendor;
 	vm_host_notify_fn host_notify; /* written before the run */
 	void *host_notify_arg;

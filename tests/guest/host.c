@@ -3,7 +3,10 @@
  * guest_run - runs the pairs of one group: a PC with all chips and the host's
  *real clock, the payload as its kernel.
  *
- *	guest_run [-E engine] [-p pair] group payload-directory
+ *	guest_run [-E engine] [-t] [-p pair] group payload-directory
+ *
+ * -t: tiny; the software CPU keeps as little decoded code as it can, and must
+ *have thrown some away.
  *
  * Reports come by a port, from vCPU threads.  Status 0 when every line says ok,
  * 1 when not, 77 when the engine cannot run here.
@@ -64,6 +67,7 @@ static const struct pair_group *const group_table[] = {
 
 static struct lock results_lock = LOCK_INITIALIZER; /* and standard output */
 static unsigned int nresults, nfailed;
+static uint64_t nturns; /* of the code cache, with -t */
 
 void
 host_die(const char *fmt, ...)
@@ -265,7 +269,7 @@ or_one(unsigned int n)
 }
 
 static void
-make_machine(struct guest *g, const struct vm_engine_ops *engine,
+make_machine(struct guest *g, const struct vm_engine_ops *engine, bool tiny,
     struct conf *conf, const char *dir)
 {
 	unsigned int n = or_one(g->pair->ncpus);
@@ -279,7 +283,8 @@ make_machine(struct guest *g, const struct vm_engine_ops *engine,
 
 	if (vm_new("guest", engine, &g->ctx) != 0 ||
 	    vm_topology_set(g->ctx, &topo) != 0 ||
-	    vm_set_hlt_poll(g->ctx, g->pair->hlt_poll) != 0)
+	    vm_set_hlt_poll(g->ctx, g->pair->hlt_poll) != 0 ||
+	    vm_set_code_cache(g->ctx, tiny ? VM_CODE_CACHE_MIN : 0) != 0)
 		host_die("cannot make the machine");
 	for (unsigned int i = 0; i < n; i++)
 		if (vm_vcpu_open(g->ctx, (int)i) == NULL)
@@ -353,9 +358,11 @@ run_guests(struct runner *r, unsigned int n)
 }
 
 static void
-finish_guest(struct runner *r)
+finish_guest(struct runner *r, bool tiny)
 {
 	check_end(&r->guest);
+	if (tiny)
+		nturns += host_stat(&r->guest, VMSTAT_CODE_TURNS);
 	if (r->guest.pair->check != NULL)
 		r->guest.pair->check(&r->guest);
 	vm_close(r->guest.ctx);
@@ -364,8 +371,8 @@ finish_guest(struct runner *r)
 }
 
 static void
-run_pair(
-    const struct pair *p, const struct vm_engine_ops *engine, const char *dir)
+run_pair(const struct pair *p, const struct vm_engine_ops *engine, bool tiny,
+    const char *dir)
 {
 	struct vm_run_opts opts = VM_RUN_OPTS_DEFAULT;
 	unsigned int n = p->machines != 0 ? p->machines : 1;
@@ -380,13 +387,13 @@ run_pair(
 		r[i].conf = conf_create();
 		r[i].opts = &opts;
 		lock_init(&r[i].guest.lock);
-		make_machine(&r[i].guest, engine, r[i].conf, dir);
+		make_machine(&r[i].guest, engine, tiny, r[i].conf, dir);
 	}
 	alarm(PAIR_SECONDS);
 	run_guests(r, n);
 	alarm(0);
 	for (unsigned int i = 0; i < n; i++)
-		finish_guest(&r[i]);
+		finish_guest(&r[i], tiny);
 }
 
 static void
@@ -414,18 +421,22 @@ main(int argc, char **argv)
 	const char *engine = "soft", *only = NULL;
 	const struct vm_engine_ops *ops;
 	const struct pair_group *group;
+	bool tiny = false;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "E:p:")) != -1) {
+	while ((opt = getopt(argc, argv, "E:p:t")) != -1) {
 		if (opt == 'E')
 			engine = optarg;
 		else if (opt == 'p')
 			only = optarg;
+		else if (opt == 't')
+			tiny = true;
 		else
 			return 64;
 	}
 	if (optind + 2 != argc)
-		host_die("usage: guest_run [-E engine] [-p pair] group dir");
+		host_die(
+		    "usage: guest_run [-E engine] [-t] [-p pair] group dir");
 	log_set_name("guest_run");
 	log_set_level(LOG_WARN);
 	ops = find_engine(engine);
@@ -433,7 +444,9 @@ main(int argc, char **argv)
 	signal(SIGALRM, on_alarm);
 	for (size_t i = 0; i < group->npairs; i++)
 		if (only == NULL || strcmp(only, group->pairs[i].name) == 0)
-			run_pair(&group->pairs[i], ops, argv[optind + 1]);
+			run_pair(&group->pairs[i], ops, tiny, argv[optind + 1]);
+	if (tiny && nturns == 0)
+		host_die("the code cache never turned");
 	printf("1..%u\n", nresults);
 	return nfailed != 0;
 }

@@ -96,6 +96,8 @@ no_lost_wakeup_polling(void **state)
 
 	assert_true(vm_hlt_poll(ctx));
 	assert_int_equal(vm_set_hlt_poll(ctx, false), -EBUSY);
+	assert_int_equal(vm_set_code_cache(ctx, 0), -EBUSY);
+	assert_int_equal(vm_set_code_cache(ctx, 1), -EINVAL);
 	play_pong(ctx, ROUNDS_POLL);
 }
 

@@ -21,8 +21,8 @@
  * A block is dead once its page's generation moved on (smc.h); whoever is about
  * to enter it compares.
  *
- * Caches belong to one vCPU, so nothing here is locked.  Memory is an arena
- * that is emptied as a whole when full.
+ * Caches belong to one vCPU, so nothing here is locked; cache.h tells where
+ * blocks lie and when they go.
  */
 #ifndef ENGINE_SOFT_BLOCK_H
 #define ENGINE_SOFT_BLOCK_H
@@ -40,20 +40,26 @@
 struct block {
 	const uint32_t *gen_p; /* the page's generation ... */
 	uint32_t gen;	       /* ... at decode */
-	uint16_t n;	       /* instructions, without the closing one */
+	uint8_t n;	       /* instructions, without the closing one */
 	uint8_t flags;
 	uint8_t bytes;	       /* length in guest bytes */
 	struct block *link[2]; /* taken / not taken, same page */
-	/* What a look-up reads ends with mode: one cache line. */
 	uint64_t gpa;
 	struct block *hash_next;
 	uint32_t mode;
-	uint32_t gen2;
-	const uint32_t *gen2_p; /* BLOCK_CROSS */
+	uint32_t gen2; /* BLOCK_CROSS: the second page */
 	uint64_t gpa2;
-	const uint8_t *raw;  /* the bytes it was decoded from */
-	struct insn insns[]; /* n, and an op_block_end */
+	/* n, an op_block_end, and when uncertain block_raw(). */
+	struct insn insns[];
 };
+static_assert(sizeof(struct block) == 64, "one cache line");
+
+/* BLOCK_UNCERTAIN: the bytes it was decoded from. */
+static inline uint8_t *
+block_raw(const struct block *b)
+{
+	return (uint8_t *)&b->insns[b->n + 1];
+}
 
 static inline bool
 block_alive(const struct block *b)
@@ -83,24 +89,15 @@ struct jc_entry {
 };
 static_assert(sizeof(struct jc_entry) == 32, "index by shift");
 
-int block_cache_create(struct soft_cpu *c); /* 0 or -errno */
-void block_cache_destroy(struct soft_cpu *c);
-
 /*
  * The block at c->rip in c->mode, or NULL with an exception recorded (fetch
  * fault, #GP beyond the CS limit or for a non-canonical address).
  */
 struct block *block_find(struct soft_cpu *c);
-/* Forget everything (reset, arena full). */
-void block_cache_flush(struct soft_cpu *c);
 
 /* build.c (ordinary C): decode at gpa.  Called after fpu_park(). */
 struct block *
 block_build(struct soft_cpu *c, uint64_t la, uint64_t gpa, uint32_t mode);
-/* For build.c: room for n instructions and `bytes` raw bytes. */
-struct block *
-block_alloc(struct soft_cpu *c, unsigned int n, unsigned int bytes);
-void block_insert(struct soft_cpu *c, struct block *b);
 
 /* Linear address of code at rip. */
 static inline uint64_t

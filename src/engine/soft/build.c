@@ -11,6 +11,7 @@
 
 #include <vmm/bus.h>
 
+#include "cache.h"
 #include "decode.h"
 #include "int_ops.h"
 #include "mmu.h"
@@ -60,8 +61,8 @@ finish(struct soft_cpu *c, struct builder *bd, uint64_t gpa, uint32_t mode,
 		decode_fuse(&bd->insns[n - 2], &bd->insns[n - 1]);
 	/* Always closed: some that end a block go on when nothing changed. */
 	bd->insns[n++] = (struct insn){ .fn = op_block_end };
-	b = block_alloc(c, n, bd->bytes);
-	b->n = (uint16_t)bd->n;
+	b = cache_alloc(c, block_size(bd->n, flags, bd->bytes));
+	b->n = (uint8_t)bd->n;
 	b->bytes = (uint8_t)bd->bytes;
 	b->flags = (uint8_t)flags;
 	b->gpa = gpa;
@@ -70,10 +71,10 @@ finish(struct soft_cpu *c, struct builder *bd, uint64_t gpa, uint32_t mode,
 	b->hash_next = NULL;
 	b->gen = b->gen2 = 0;
 	b->gen_p = &b->gen;
-	b->gen2_p = &b->gen2;
 	b->gpa2 = 0;
 	memcpy(b->insns, bd->insns, n * sizeof(struct insn));
-	memcpy((void *)(uintptr_t)b->raw, bd->raw, bd->bytes);
+	if (flags & BLOCK_UNCERTAIN)
+		memcpy(block_raw(b), bd->raw, bd->bytes);
 	return b;
 }
 
@@ -153,8 +154,7 @@ build_cross(struct soft_cpu *c, uint64_t la, uint64_t gpa, uint32_t mode)
 	b->gen = gen1;
 	b->gen_p = smc_gen(c->vm, off);
 	b->gen2 = gen2;
-	b->gen2_p = smc_gen(c->vm, off2);
-	block_insert(c, b);
+	cache_insert(c->bc, b);
 	return b;
 }
 
@@ -187,6 +187,6 @@ block_build(struct soft_cpu *c, uint64_t la, uint64_t gpa, uint32_t mode)
 	b = finish(c, &bd, gpa, mode, certain ? 0 : BLOCK_UNCERTAIN);
 	b->gen = gen;
 	b->gen_p = smc_gen(c->vm, off);
-	block_insert(c, b);
+	cache_insert(c->bc, b);
 	return b;
 }

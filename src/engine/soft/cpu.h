@@ -378,7 +378,7 @@ struct soft_cpu {
 	struct vm_debug_point dbg[VM_DEBUG_POINTS_MAX];
 	unsigned int ndbg, dbg_nexec, dbg_ndata;
 	const struct vm_debug_point *dbg_hit; /* met by this instruction */
-	struct block_cache *bc;		      /* block.c */
+	struct block_cache *bc;		      /* cache.c */
 
 	struct itlb itlb;
 	_Alignas(64) struct tlb_view view[VIEW_ALL];

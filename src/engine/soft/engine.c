@@ -14,7 +14,7 @@
 #include <vmm/debug.h>
 #include <vmm/engine.h>
 
-#include "block.h"
+#include "cache.h"
 #include "decode.h"
 #include "fpu.h"
 #include "mmu.h"
@@ -122,7 +122,7 @@ soft_vcpu_create(struct vcpu *vcpu)
 	c->events = vcpu_events(vcpu);
 	c->stats = vcpu_stats(vcpu);
 	c->tlb = &c->view[VIEW_KERN];
-	err = block_cache_create(c);
+	err = cache_create(c);
 	if (err != 0) {
 		munmap(c, sizeof(*c));
 		return err;
@@ -142,7 +142,7 @@ soft_vcpu_destroy(struct vcpu *vcpu)
 	if (c == NULL)
 		return;
 	c->vm->cpu[c->id] = NULL;
-	block_cache_destroy(c);
+	cache_destroy(c);
 	munmap(c, sizeof(*c));
 	vcpu_set_engine_state(vcpu, NULL);
 }
@@ -155,7 +155,7 @@ soft_vcpu_reset(struct vcpu *vcpu)
 	c->exc.pending = false;
 	c->nmi_pending = c->halted = c->wait_sipi = false;
 	cpu_reset(c, false);
-	block_cache_flush(c);
+	cache_flush(c);
 	return 0;
 }
 

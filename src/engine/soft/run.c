@@ -15,6 +15,7 @@
 #include <vmm/irq.h>
 
 #include "block.h"
+#include "cache.h"
 #include "fpu.h"
 #include "smc.h"
 #include "sys.h"
@@ -175,7 +176,6 @@ deliver(struct soft_cpu *c)
 static void
 sleep_until_event(struct soft_cpu *c)
 {
-	fpu_park(c);
 	vcpu_publish_rip(c->vcpu, c->rip);
 	smc_leave_guest(c);
 	if (c->wait_sipi)
@@ -200,6 +200,8 @@ wakes(struct soft_cpu *c)
 static void
 idle(struct soft_cpu *c)
 {
+	fpu_park(c);
+	cache_idle(c);
 	if (c->halted && c->cap[VM_CAP_HALT_EXIT]) {
 		exit_with(c, VM_EXITCODE_HLT);
 		c->exit.u.hlt.rflags = cpu_rflags(c);

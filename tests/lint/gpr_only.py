@@ -17,8 +17,11 @@ FP_FUNCTIONS = {"fpu_park_slow", "fpu_unpark", "x87_status"}
 
 # Ordinary C that is called parked, by who needs it.
 OUTSIDE = {
-    # block.c: decoding, memory for blocks
-    "block_build", "mmap", "mmap64", "munmap",
+    # block.c: decoding
+    "block_build",
+    # cache.c: memory for blocks; an idle vCPU gives it back
+    "host_name_memory", "madvise", "mmap", "mmap64", "munmap", "vm_clock_ns",
+    "vm_code_cache",
     # fpu.c: the thunk area is full
     "fpu_scratch_insn",
     # run.c: events, the interrupt controller, ends of the machine

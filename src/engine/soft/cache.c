@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include <vmm/event.h>
+
 #define CACHE_PAGE	  4096u
 #define BYTES_PER_BUCKET  512u /* about a block and a half */
 #define BLOCK_ALIGN	  sizeof(struct insn)
@@ -183,7 +185,7 @@ static bool
 was_idle(struct soft_cpu *c)
 {
 	struct block_cache *bc = c->bc;
-	uint64_t now = host_now_ns(), ns = now - bc->idle_ns;
+	uint64_t now = vm_clock_ns(c->ctx), ns = now - bc->idle_ns;
 	uint64_t insns = c->insns - bc->idle_insns;
 
 	if (ns < IDLE_PERIOD_NS)

@@ -134,7 +134,7 @@ const struct conf_key conf_schema[] = {
 
 	/* Not in FreeBSD's bhyve. */
 	STR("engine", "auto", "what runs guest code: auto, kvm or soft"),
-	{ .name = "soft.code_cache", .type = CONF_SIZE, .dflt = "4M",
+	{ .name = "soft.code_cache", .type = CONF_SIZE, .dflt = "32M",
 	  .summary = "decoded code the software CPU keeps, per virtual CPU" },
 	STR("boot.kernel", NULL, "Linux kernel or PVH ELF file to start"),
 	STR("boot.initrd", NULL, "initial RAM disk for the kernel"),

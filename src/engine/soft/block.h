@@ -79,7 +79,7 @@ block_in_limit(const struct soft_cpu *c, const struct block *b, uint64_t rip)
  * The jump cache, by linear address.  Holds no block that needs a check
  * (BLOCK_CHECK); `key` is c->jc_key when the entry was made.
  */
-#define JC_BITS 12u
+#define JC_BITS 14u
 #define JC_SIZE (1u << JC_BITS)
 struct jc_entry {
 	uint64_t la;

@@ -24,7 +24,7 @@
 #include "block.h"
 
 /* Of both spaces, unless vm_set_code_cache() said otherwise. */
-#define CACHE_SIZE_DEFAULT (4u << 20)
+#define CACHE_SIZE_DEFAULT (32u << 20)
 
 struct block_cache;
 

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "block.h"
+#include "cache.h"
 #include "decode.h"
 #include "fpu.h"
 #include "mmu.h"
@@ -90,7 +90,7 @@ cpu_create(struct step_cpu *s, struct vcpu *vcpu)
 	c->stats = s->stats;
 	c->id = (unsigned int)vcpu_id(vcpu);
 	s->vm.cpu[c->id] = c;
-	return block_cache_create(c);
+	return cache_create(c);
 }
 
 int
@@ -127,7 +127,7 @@ step_destroy(struct step_cpu *s)
 		return;
 	if (s->c != NULL) {
 		if (s->c->bc != NULL)
-			block_cache_destroy(s->c);
+			cache_destroy(s->c);
 		munmap(s->c, sizeof(*s->c));
 	}
 	smc_destroy(&s->vm);
@@ -240,7 +240,7 @@ step_run(struct step_cpu *s, struct step_state *st, bool bpt_exit,
 
 	if (is_foreign(st))
 		return STEP_REFUSED;
-	block_cache_flush(c);
+	cache_flush(c);
 	state_in(c, st, bpt_exit);
 	smc_enter_guest(c);
 	soft_step(c);

@@ -40,6 +40,12 @@ struct pio_range {
 	pio_fn fn;
 	void *arg;
 	struct lock *lock; /* taken around fn; may be NULL */
+	/*
+	 * Writes may come late, as long as they come in order and before any
+	 * other access of a vCPU to whatever device.  Other threads may find
+	 * them missing.
+	 */
+	bool posted;
 };
 
 /* 0, -EEXIST (a port is taken), -EINVAL. */
@@ -70,6 +76,7 @@ struct mmio_range {
 	mmio_fn fn;
 	void *arg;
 	struct lock *lock;
+	bool posted; /* as of ports */
 };
 
 /* 0, -EEXIST (overlaps another range), -EINVAL (wraps, empty). */
@@ -83,6 +90,26 @@ int bus_mmio_unregister(struct vmctx *, uint64_t base, uint64_t len);
  */
 void bus_mmio(
     struct vcpu *, bool write, uint64_t gpa, unsigned int bytes, uint64_t *val);
+
+/* --- doorbells ------------------------------------------------------------ */
+
+/*
+ * A write that says nothing but "look": the engine adds one to an eventfd and
+ * the guest goes on, where the engine can.  Every other access, and every write
+ * while the bell is off, goes to the range that has the address.
+ */
+struct vm_ioevent {
+	uint64_t addr;
+	uint32_t data;	   /* the value written, when `match` */
+	uint8_t len;	   /* bytes of the write: 1, 2, 4; 0: any (MMIO only) */
+	bool pio, match;
+	int fd;
+};
+/*
+ * 0; -ENOTSUP: the engine has no such thing, all is as before; or -errno.
+ * Off: as it was switched on; what was written before is in the eventfd then.
+ */
+int bus_ioevent(struct vmctx *, const struct vm_ioevent *, bool on) WARN_UNUSED;
 
 /* --- model-specific registers ------------------------------------------- */
 

@@ -18,6 +18,7 @@
 #include <vmmapi.h>
 
 struct vm_debug_point;
+struct vm_ioevent;
 
 /* It works, but only who asks for it by name would want it. */
 #define VM_ENGINE_SLOW 1
@@ -89,6 +90,23 @@ struct vm_engine_ops {
 	int (*set_intinfo)(struct vcpu *, uint64_t info);
 	int (*get_intinfo)(
 	    struct vcpu *, uint64_t *ret_info1, uint64_t *ret_info2);
+
+	/*
+	 * Short ways, each NULL where the engine has none.  Any thread, the
+	 * machine running or not; the caller sees to it that calls for the
+	 * same address do not meet.
+	 *
+	 * bus_ioevent(); and writes to a range that may be late (vmm/bus.h).
+	 */
+	int (*ioevent_set)(struct vmctx *, const struct vm_ioevent *, bool on);
+	void (*posted_set)(
+	    struct vmctx *, bool pio, uint64_t addr, uint64_t len, bool on);
+	/*
+	 * vm_dirty_start() and its kin: note what the guest stores from here
+	 * on; add the pages to `bits` and forget them.
+	 */
+	int (*dirty_log)(struct vmctx *, bool on);
+	int (*dirty_fetch)(struct vmctx *, uint64_t *bits);
 };
 
 /* All engines in order of preference; src/engine/table.c. */

@@ -58,4 +58,20 @@ vm_mem_read(struct vmctx *, uint64_t gpa, void *dst, size_t len) WARN_UNUSED;
 int vm_mem_write(
     struct vmctx *, uint64_t gpa, const void *src, size_t len) WARN_UNUSED;
 
+/*
+ * Which pages changed: one bit for each 4 KiB of RAM, by file offset.  From
+ * start to stop, whoever stored: the guest, vm_mem_write(), or who calls
+ * vm_mem_written(), which is after the store.  A page whose bit was fetched
+ * and whose bytes are read then is either whole or has its bit set again.  Pages
+ * that were only read may be among them.
+ *
+ * Start: -ENOTSUP where the engine cannot, -EBUSY when it was started before.
+ * Fetch: writes vm_dirty_words() words, and forgets.  Any thread, one at a time.
+ */
+#define VM_DIRTY_SHIFT 12
+int vm_dirty_start(struct vmctx *) WARN_UNUSED;
+int vm_dirty_fetch(struct vmctx *, uint64_t *bits) WARN_UNUSED;
+void vm_dirty_stop(struct vmctx *);
+size_t vm_dirty_words(struct vmctx *);
+
 #endif /* VMM_MEM_H */

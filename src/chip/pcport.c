@@ -103,13 +103,14 @@ static const struct pcport_range {
 	const char *name;
 	uint16_t port;
 	pio_fn fn;
+	bool posted;
 } pcport_ranges[] = {
-	{ "delay", PORT_DELAY, pcport_scratch },
-	{ "post", PORT_POST, pcport_scratch },
-	{ "port92", PORT_92, pcport_92 },
-	{ "delay", PORT_DELAY_ED, pcport_scratch },
-	{ "host-notify", PORT_HOST_NOTIFY, pcport_host_notify },
-	{ "reset", PORT_RESET, pcport_reset_control },
+	{ "delay", PORT_DELAY, pcport_scratch, true },
+	{ "post", PORT_POST, pcport_scratch, true },
+	{ "port92", PORT_92, pcport_92, false },
+	{ "delay", PORT_DELAY_ED, pcport_scratch, true },
+	{ "host-notify", PORT_HOST_NOTIFY, pcport_host_notify, false },
+	{ "reset", PORT_RESET, pcport_reset_control, false },
 };
 
 static void
@@ -168,6 +169,7 @@ pcport_create(struct vmctx *ctx)
 			.fn = pcport_ranges[i].fn,
 			.arg = pc,
 			.lock = &pc->lock,
+			.posted = pcport_ranges[i].posted,
 		};
 		int error = bus_pio_register(ctx, &range);
 

@@ -88,18 +88,23 @@ bus_mmio_register(struct vmctx *ctx, const struct mmio_range *r)
 		return -EINVAL;
 	pthread_rwlock_wrlock(&mmio->lock);
 	err = mmio_insert_locked(mmio, r);
+	if (err == 0 && r->posted)
+		bus_posted(ctx, false, r->base, r->len, true);
 	pthread_rwlock_unlock(&mmio->lock);
 	return err;
 }
 
 static int
-mmio_remove_locked(struct bus_mmio *mmio, uint64_t base, uint64_t len)
+mmio_remove_locked(struct vmctx *ctx, uint64_t base, uint64_t len)
 {
+	struct bus_mmio *mmio = &ctx->mmio;
 	size_t i = mmio_search_locked(mmio, base);
 
 	if (i == mmio->n || mmio->range[i].base != base ||
 	    mmio->range[i].len != len)
 		return -ENOENT;
+	if (mmio->range[i].posted)
+		bus_posted(ctx, false, base, len, false);
 	mmio->n--;
 	memmove(&mmio->range[i], &mmio->range[i + 1],
 	    (mmio->n - i) * sizeof(mmio->range[0]));
@@ -114,7 +119,7 @@ bus_mmio_unregister(struct vmctx *ctx, uint64_t base, uint64_t len)
 	int err;
 
 	pthread_rwlock_wrlock(&mmio->lock);
-	err = mmio_remove_locked(mmio, base, len);
+	err = mmio_remove_locked(ctx, base, len);
 	pthread_rwlock_unlock(&mmio->lock);
 	return err;
 }
@@ -135,48 +140,52 @@ mmio_match(const struct mmio_range *r, uint64_t gpa, unsigned int bytes)
 	return MMIO_NONE;
 }
 
+/*
+ * On MMIO_WHOLE *ret_r is one of the vCPU's hits, good until its next look-up.
+ */
 static enum mmio_found
-mmio_find(
-    struct vcpu *vcpu, uint64_t gpa, unsigned int bytes, struct mmio_range *r)
+mmio_find(struct vcpu *vcpu, uint64_t gpa, unsigned int bytes,
+    const struct mmio_range **ret_r)
 {
 	struct mmio_hit *hit = &vcpu->mmio_hit[(gpa >> 12) % MMIO_HITS];
 	struct bus_mmio *mmio = &vcpu->ctx->mmio;
 	enum mmio_found found = MMIO_NONE;
 	size_t i;
 
+	*ret_r = &hit->r;
 	if (hit->gen == __atomic_load_n(&mmio->gen, __ATOMIC_ACQUIRE) &&
-	    mmio_match(&hit->r, gpa, bytes) == MMIO_WHOLE) {
-		*r = hit->r;
+	    mmio_match(&hit->r, gpa, bytes) == MMIO_WHOLE)
 		return MMIO_WHOLE;
-	}
 	pthread_rwlock_rdlock(&mmio->lock);
 	i = mmio_search_locked(mmio, gpa);
 	if (i < mmio->n)
 		found = mmio_match(&mmio->range[i], gpa, bytes);
 	if (found == MMIO_WHOLE) {
-		hit->r = *r = mmio->range[i];
+		hit->r = mmio->range[i];
 		hit->gen = mmio->gen;
 	}
 	pthread_rwlock_unlock(&mmio->lock);
 	return found;
 }
 
-/* One access that lies inside one range or in none. */
+/* One access that lies inside one range.  A handler may make *r another's. */
 static void
 mmio_access(struct vcpu *vcpu, bool write, uint64_t gpa, unsigned int bytes,
     uint64_t *val, const struct mmio_range *r)
 {
 	uint64_t mask = bytes >= 8 ? UINT64_MAX : (1ull << (8 * bytes)) - 1;
 	uint64_t v = write ? *val & mask : mask;
+	struct lock *lock = r->lock;
+	const char *name = r->name;
 	int err;
 
-	if (r->lock != NULL)
-		lock_acquire(r->lock);
+	if (lock != NULL)
+		lock_acquire(lock);
 	err = r->fn(vcpu, write, gpa, bytes, &v, r->arg);
-	if (r->lock != NULL)
-		lock_release(r->lock);
+	if (lock != NULL)
+		lock_release(lock);
 	if (err != 0) {
-		guest_error(r->name, "no %u-byte %s 0x%llx", bytes,
+		guest_error(name, "no %u-byte %s 0x%llx", bytes,
 		    write ? "write to" : "read of", (unsigned long long)gpa);
 		v = mask;
 	}
@@ -192,10 +201,10 @@ mmio_access_bytes(struct vcpu *vcpu, bool write, uint64_t gpa,
 
 	for (unsigned int i = 0; i < bytes; i++) {
 		uint64_t byte = write ? (*val >> (8 * i)) & 0xff : 0xff;
-		struct mmio_range r;
+		const struct mmio_range *r;
 
 		if (mmio_find(vcpu, gpa + i, 1, &r) == MMIO_WHOLE)
-			mmio_access(vcpu, write, gpa + i, 1, &byte, &r);
+			mmio_access(vcpu, write, gpa + i, 1, &byte, r);
 		result |= byte << (8 * i);
 	}
 	if (!write)
@@ -206,14 +215,14 @@ void
 bus_mmio(struct vcpu *vcpu, bool write, uint64_t gpa, unsigned int bytes,
     uint64_t *val)
 {
-	struct mmio_range r;
+	const struct mmio_range *r;
 	enum mmio_found found;
 
 	vcpu_stat_add(vcpu->stats, VMSTAT_VMEXIT_COUNT, 1);
 	vcpu_stat_add(vcpu->stats, VMSTAT_VMEXIT_MMIO, 1);
 	found = mmio_find(vcpu, gpa, bytes, &r);
 	if (found == MMIO_WHOLE)
-		mmio_access(vcpu, write, gpa, bytes, val, &r);
+		mmio_access(vcpu, write, gpa, bytes, val, r);
 	else if (found == MMIO_SPLIT)
 		mmio_access_bytes(vcpu, write, gpa, bytes, val);
 	else if (!write)

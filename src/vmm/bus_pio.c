@@ -62,6 +62,7 @@ slot_write(struct pio_slot *slot, const struct pio_range *r)
 	__atomic_store_n(&slot->r.fn, r->fn, __ATOMIC_RELEASE);
 	__atomic_store_n(&slot->r.arg, r->arg, __ATOMIC_RELEASE);
 	__atomic_store_n(&slot->r.lock, r->lock, __ATOMIC_RELEASE);
+	slot->r.posted = r->posted; /* the writers' own */
 	__atomic_store_n(&slot->seq, seq + 2, __ATOMIC_RELEASE);
 }
 
@@ -153,17 +154,22 @@ bus_pio_register(struct vmctx *ctx, const struct pio_range *r)
 		return -EINVAL;
 	lock_acquire(&pio->lock);
 	err = pio_insert_locked(pio, r);
+	if (err == 0 && r->posted)
+		bus_posted(ctx, true, r->port, r->len, true);
 	lock_release(&pio->lock);
 	return err;
 }
 
 static int
-pio_remove_locked(struct bus_pio *pio, uint16_t port, uint32_t len)
+pio_remove_locked(struct vmctx *ctx, uint16_t port, uint32_t len)
 {
+	struct bus_pio *pio = &ctx->pio;
 	struct pio_slot *slot = pio_slot(pio, port);
 
 	if (slot == NULL || slot->r.port != port || slot->r.len != len)
 		return -ENOENT;
+	if (slot->r.posted)
+		bus_posted(ctx, true, port, len, false);
 	for (uint32_t i = 0; i < len; i++)
 		pio_set_locked(pio, port + i, NULL);
 	slot->next_free = pio->free;
@@ -178,7 +184,7 @@ bus_pio_unregister(struct vmctx *ctx, uint16_t port, uint32_t len)
 	int err;
 
 	lock_acquire(&pio->lock);
-	err = pio_remove_locked(pio, port, len);
+	err = pio_remove_locked(ctx, port, len);
 	lock_release(&pio->lock);
 	return err;
 }

@@ -134,6 +134,8 @@ vm_mem_fini(struct vmctx *ctx)
 		munmap(ctx->ram.base, ctx->ram.lowmem + ctx->ram.highmem);
 		close(ctx->ram.fd);
 	}
+	free(ctx->dirty);
+	ctx->dirty = NULL;
 	ctx->ram = (struct vm_ram){ .fd = -1 };
 }
 
@@ -170,6 +172,15 @@ vm_mem_read(struct vmctx *ctx, uint64_t gpa, void *dst, size_t len)
 	return 0;
 }
 
+static void
+ram_written(struct vmctx *ctx, uint64_t gpa, size_t len)
+{
+	/* Pairs with the store in vm_dirty_start(). */
+	if (__atomic_load_n(&ctx->dirty_on, __ATOMIC_SEQ_CST))
+		vm_dirty_note(ctx, gpa, len);
+	ctx->engine->mem_written(ctx, gpa, len);
+}
+
 int
 vm_mem_write(struct vmctx *ctx, uint64_t gpa, const void *src, size_t len)
 {
@@ -180,7 +191,7 @@ vm_mem_write(struct vmctx *ctx, uint64_t gpa, const void *src, size_t len)
 	if (dst == NULL)
 		return -EFAULT;
 	memcpy(dst, src, len);
-	ctx->engine->mem_written(ctx, gpa, len);
+	ram_written(ctx, gpa, len);
 	return 0;
 }
 
@@ -188,7 +199,7 @@ void
 vm_mem_written(struct vmctx *ctx, uint64_t gpa, size_t len)
 {
 	if (ram_at(&ctx->ram, gpa, len) != NULL)
-		ctx->engine->mem_written(ctx, gpa, len);
+		ram_written(ctx, gpa, len);
 }
 
 uint32_t

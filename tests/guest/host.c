@@ -43,6 +43,7 @@ static const struct pair_group *const group_table[] = {
 	&debug_group,
 	&ends_group,
 	&exits_group,
+	&fast_group,
 	&io_group,
 	&irq_group,
 	&lapic_group,

@@ -240,6 +240,34 @@ fake_get_intinfo(struct vcpu *vcpu, uint64_t *ret_info1, uint64_t *ret_info2)
 	return 0;
 }
 
+static void
+fake_posted_set(
+    struct vmctx *ctx, bool pio, uint64_t addr, uint64_t len, bool on)
+{
+	struct fake_vm *f = fake_vm(ctx);
+
+	f->posted += on ? 1u : -1u;
+	f->posted_pio = pio;
+	f->posted_addr = addr;
+	f->posted_len = len;
+}
+
+static int
+fake_dirty_log(struct vmctx *ctx, bool on)
+{
+	if (fake_vm(ctx)->dirty_err == 0)
+		fake_vm(ctx)->dirty_on = on;
+	return fake_vm(ctx)->dirty_err;
+}
+
+static int
+fake_dirty_fetch(struct vmctx *ctx, uint64_t *bits)
+{
+	bits[0] |= fake_vm(ctx)->dirty_word;
+	fake_vm(ctx)->dirty_word = 0;
+	return 0;
+}
+
 #define FAKE_OPS(name_, create)                                                \
 	.name = name_, .summary = "for tests", .probe = fake_probe,            \
 	.vm_create = create, .vm_destroy = fake_destroy,                       \
@@ -253,7 +281,8 @@ fake_get_intinfo(struct vcpu *vcpu, uint64_t *ret_info1, uint64_t *ret_info2)
 	.restart_insn = fake_restart_insn, .gla2gpa = fake_gla2gpa,            \
 	.set_debug = fake_set_debug, .get_xsave = fake_get_xsave,              \
 	.set_xsave = fake_set_xsave, .set_intinfo = fake_set_intinfo,          \
-	.get_intinfo = fake_get_intinfo
+	.get_intinfo = fake_get_intinfo, .posted_set = fake_posted_set,        \
+	.dirty_log = fake_dirty_log, .dirty_fetch = fake_dirty_fetch
 
 const struct vm_engine_ops fake_engine = { FAKE_OPS("fake", fake_create) };
 const struct vm_engine_ops fake_engine_broken = { FAKE_OPS(

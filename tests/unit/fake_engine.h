@@ -34,6 +34,13 @@ struct fake_vm {
 	uint64_t written_gpa; /* last mem_written */
 	size_t written_len;
 	unsigned int vcpus_alive;
+	/* Short ways. */
+	unsigned int posted; /* ranges told of and not taken back */
+	bool posted_pio;     /* the last one */
+	uint64_t posted_addr, posted_len;
+	bool dirty_on;
+	int dirty_err;	     /* what dirty_log answers */
+	uint64_t dirty_word; /* what the "guest" stored, for word 0 */
 };
 
 extern const struct vm_engine_ops fake_engine;

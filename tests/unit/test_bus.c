@@ -120,13 +120,21 @@ mmio_read(void **state, uint64_t gpa, unsigned int bytes)
 static struct pio_range
 pio(uint16_t port, uint32_t len, struct seen *s)
 {
-	return (struct pio_range){ "test", port, len, pio_handler, s, NULL };
+	return (struct pio_range){ .name = "test",
+		.port = port,
+		.len = len,
+		.fn = pio_handler,
+		.arg = s };
 }
 
 static struct mmio_range
 mmio(uint64_t base, uint64_t len, struct seen *s)
 {
-	return (struct mmio_range){ "test", base, len, mmio_handler, s, NULL };
+	return (struct mmio_range){ .name = "test",
+		.base = base,
+		.len = len,
+		.fn = mmio_handler,
+		.arg = s };
 }
 
 static void
@@ -185,7 +193,7 @@ pio_overlap(void **state)
 		pio(0x0e, 16, &t), pio(0x11, 2, &t) };
 	struct pio_range inval[] = { pio(0x10, 0, &t), pio(0xffff, 2, &t),
 		pio(0, 65537, &t), pio(1, UINT32_MAX, &t),
-		{ "nofn", 1, 1, NULL, NULL, NULL } };
+		{ .name = "nofn", .port = 1, .len = 1 } };
 	struct pio_range whole = pio(0, 65536, &t);
 
 	assert_int_equal(bus_pio_register(*state, &a), 0);
@@ -458,10 +466,16 @@ static void
 race_move(struct vmctx *ctx, unsigned int i)
 {
 	uint16_t base = (uint16_t)(0x1000 + 16 * (i % 8));
-	const struct pio_range p = { "race", base, 16, race_pio,
-		(void *)(uintptr_t)base, NULL };
-	const struct mmio_range m = { "race", base, 16, race_mmio,
-		(void *)(uintptr_t)base, NULL };
+	const struct pio_range p = { .name = "race",
+		.port = base,
+		.len = 16,
+		.fn = race_pio,
+		.arg = (void *)(uintptr_t)base };
+	const struct mmio_range m = { .name = "race",
+		.base = base,
+		.len = 16,
+		.fn = race_mmio,
+		.arg = (void *)(uintptr_t)base };
 
 	if (bus_pio_register(ctx, &p) != 0)
 		assert_int_equal(bus_pio_unregister(ctx, base, 16), 0);
@@ -531,8 +545,11 @@ recycled_slot(void **state)
 	}
 	for (unsigned int i = 0; i < 20 * RACE_ROUNDS; i++) {
 		uint16_t port = (uint16_t)(0x1000 + i % 2);
-		const struct pio_range p = { "owner", port, 1, owner_pio,
-			(void *)(uintptr_t)port, NULL };
+		const struct pio_range p = { .name = "owner",
+			.port = port,
+			.len = 1,
+			.fn = owner_pio,
+			.arg = (void *)(uintptr_t)port };
 
 		assert_int_equal(bus_pio_register(*state, &p), 0);
 		assert_int_equal(bus_pio_unregister(*state, port, 1), 0);
@@ -542,6 +559,50 @@ recycled_slot(void **state)
 		pthread_join(t[i], NULL);
 		assert_int_equal(r[i].wrong, 0);
 	}
+}
+
+/* The engine hears of what may be late, once, and when it goes. */
+static void
+posted_ranges(void **state)
+{
+	struct seen s = { 0 };
+	struct pio_range p = pio(0x80, 2, &s);
+	struct mmio_range m = mmio(0x1000, 0x100, &s);
+	struct fake_vm *f = fake_vm(*state);
+
+	assert_int_equal(bus_pio_register(*state, &p), 0);
+	assert_int_equal(bus_pio_unregister(*state, 0x80, 2), 0);
+	assert_int_equal(f->posted, 0);
+	p.posted = m.posted = true;
+	assert_int_equal(bus_pio_register(*state, &p), 0);
+	assert_int_equal(f->posted, 1);
+	assert_true(f->posted_pio);
+	assert_int_equal(f->posted_addr, 0x80);
+	assert_int_equal(f->posted_len, 2);
+	assert_int_equal(bus_pio_register(*state, &p), -EEXIST);
+	assert_int_equal(f->posted, 1);
+	assert_int_equal(bus_mmio_register(*state, &m), 0);
+	assert_int_equal(f->posted, 2);
+	assert_false(f->posted_pio);
+	assert_int_equal(f->posted_addr, 0x1000);
+	assert_int_equal(bus_mmio_register(*state, &m), -EEXIST);
+	assert_int_equal(bus_mmio_unregister(*state, 0x1000, 0x100), 0);
+	assert_int_equal(bus_pio_unregister(*state, 0x80, 2), 0);
+	assert_int_equal(f->posted, 0);
+	/* The place is used again, and not posted. */
+	p.posted = false;
+	assert_int_equal(bus_pio_register(*state, &p), 0);
+	assert_int_equal(bus_pio_unregister(*state, 0x80, 2), 0);
+	assert_int_equal(f->posted, 0);
+}
+
+static void
+bells(void **state)
+{
+	const struct vm_ioevent ev = { .addr = 0x1000, .fd = -1 };
+
+	/* This engine has none. */
+	assert_int_equal(bus_ioevent(*state, &ev, true), -ENOTSUP);
 }
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -560,6 +621,8 @@ main(void)
 		T(mmio_split),
 		T(mmio_widths),
 		T(msrs),
+		T(posted_ranges),
+		T(bells),
 		T(counted),
 		T(concurrent),
 		T(recycled_slot),

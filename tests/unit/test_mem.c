@@ -208,6 +208,61 @@ memsize_text(void **state)
 	}
 }
 
+#define LIMIT (2 * MIB)
+
+/* Our stores and the guest's, by file offset, beyond the gap too. */
+static void
+dirty(void **state)
+{
+	struct vmctx *ctx = *state;
+	struct fake_vm *f = fake_vm(ctx);
+	uint64_t bits[16]; /* 1024 pages: 4 MiB */
+
+	assert_int_equal(vm_dirty_start(ctx), -EINVAL); /* no RAM yet */
+	vm_set_lowmem_limit(ctx, LIMIT);
+	assert_int_equal(vm_setup_memory(ctx, 4 * MIB, VM_MMAP_ALL), 0);
+	assert_int_equal(vm_dirty_words(ctx), ARRAY_LEN(bits));
+	assert_int_equal(vm_dirty_fetch(ctx, bits), -EINVAL);
+	f->dirty_err = -ENOMEM;
+	assert_int_equal(vm_dirty_start(ctx), -ENOMEM);
+	f->dirty_err = 0;
+	assert_int_equal(vm_mem_write(ctx, 0, "x", 1), 0); /* before */
+	assert_int_equal(vm_dirty_start(ctx), 0);
+	assert_true(f->dirty_on);
+	assert_int_equal(vm_dirty_start(ctx), -EBUSY);
+
+	/* Two bytes on two pages, a page written in place, above 4 GiB. */
+	assert_int_equal(vm_mem_write(ctx, 4 * 4096 - 1, "xy", 2), 0);
+	vm_mem_written(ctx, 70 * 4096, 4096);
+	assert_int_equal(vm_mem_write(ctx, GPA_HIGHMEM_BASE + 4096, "x", 1), 0);
+	/* Not RAM: nobody's page. */
+	vm_mem_written(ctx, LIMIT, 4096);
+	assert_int_equal(vm_mem_write(ctx, LIMIT - 1, "xy", 2), -EFAULT);
+	f->dirty_word = 1ull << 63;
+	memset(bits, 0xff, sizeof(bits));
+	assert_int_equal(vm_dirty_fetch(ctx, bits), 0);
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
+		uint64_t want = i == 0	 ? 0x18 | 1ull << 63
+				: i == 1 ? 1ull << (70 - 64)
+				: i == 8 ? 1ull << 1
+					 : 0;
+
+		assert_true(bits[i] == want);
+	}
+	assert_int_equal(vm_dirty_fetch(ctx, bits), 0);
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++)
+		assert_true(bits[i] == 0);
+
+	/* What came before a stop is not there after the next start. */
+	assert_int_equal(vm_mem_write(ctx, 0, "x", 1), 0);
+	vm_dirty_stop(ctx);
+	vm_dirty_stop(ctx);
+	assert_false(f->dirty_on);
+	assert_int_equal(vm_dirty_start(ctx), 0);
+	assert_int_equal(vm_dirty_fetch(ctx, bits), 0);
+	assert_true(bits[0] == 0);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int
@@ -220,6 +275,7 @@ main(void)
 		T(copies),
 		T(styles_and_limits),
 		T(engine_refuses),
+		T(dirty),
 		cmocka_unit_test(memsize_text),
 	};
 

@@ -371,8 +371,9 @@ one_writes(struct vcpu *vcpu, struct vm_exit *x)
 static void
 stop_from_a_callback(void **state)
 {
-	const struct pio_range r = { "reset", 0xcf9, 1, port_poweroff, NULL,
-		NULL };
+	const struct pio_range r = {
+		.name = "reset", .port = 0xcf9, .len = 1, .fn = port_poweroff
+	};
 	struct vmctx *ctx = fake_vm_new(4, one_writes);
 
 	assert_int_equal(bus_pio_register(ctx, &r), 0);

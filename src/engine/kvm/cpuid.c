@@ -15,13 +15,14 @@
 
 #include <vmm/topology.h>
 
-#define F(n)	       (1u << (n))
+#define F(n)		       (1u << (n))
 
-#define ENTRIES_MAX    256u
-#define LEAF_BHYVE     0x40000000u
-#define LEAF_BHYVE_MAX 0x40000010u
-#define LEAF_KVM       0x40000100u
-#define APIC_BUS_KHZ   1000000u /* KVM's APIC timer counts nanoseconds */
+#define ENTRIES_MAX	       256u
+#define LEAF_BHYVE	       0x40000000u
+#define LEAF_BHYVE_MAX	       0x40000010u
+#define LEAF_KVM	       0x40000100u
+#define KVM_HINTS_REALTIME_BIT 1u	/* the vCPUs have CPUs of their own */
+#define APIC_BUS_KHZ	       1000000u /* KVM's APIC timer counts nanoseconds */
 
 enum reg { EAX, EBX, ECX, EDX };
 
@@ -302,7 +303,9 @@ add_hypervisor(
 		    .ebx = 0x4b4d564b,
 		    .ecx = 0x564b4d56,
 		    .edx = 0x4d },
-		{ .function = LEAF_KVM + 1, .eax = features },
+		{ .function = LEAF_KVM + 1,
+		    .eax = features,
+		    .edx = vm->hlt_in_guest ? KVM_HINTS_REALTIME_BIT : 0 },
 	};
 	int err = 0;
 

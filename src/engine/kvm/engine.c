@@ -12,10 +12,11 @@
 #include <unistd.h>
 
 #include <util/log.h>
-#include <vmm/mem.h>
 #include <vmm/topology.h>
 
 #include "step.h"
+
+#define HALT_POLL_NS 1000000000u
 
 /* --- machines ------------------------------------------------------------- */
 
@@ -29,6 +30,32 @@ machine_caps(struct kvm_machine *vm)
 	};
 
 	return vm->has.msr_exits ? kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &msr) : 0;
+}
+
+/*
+ * x86.vmexit_on_hlt=false: a halted vCPU keeps the host's CPU, by not leaving
+ * the guest, or else by polling in the kernel, for a second after each HLT.
+ * Before there is a vCPU.
+ */
+static int
+keep_halted(struct kvm_machine *vm)
+{
+	const uint32_t exits =
+	    vm->has.disable_exits &
+	    (KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE);
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_DISABLE_EXITS,
+		.args[0] = exits };
+
+	if ((exits & KVM_X86_DISABLE_EXITS_HLT) == 0)
+		cap = (struct kvm_enable_cap){ .cap = KVM_CAP_HALT_POLL,
+			.args[0] = HALT_POLL_NS };
+	if (cap.cap == KVM_CAP_HALT_POLL && !vm->has.halt_poll) {
+		log_warn("x86.vmexit_on_hlt=false has no effect: this KVM has "
+			 "neither KVM_CAP_X86_DISABLE_EXITS nor HALT_POLL");
+		return 0;
+	}
+	vm->hlt_in_guest = cap.cap == KVM_CAP_X86_DISABLE_EXITS;
+	return MIN(kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &cap), 0);
 }
 
 static int
@@ -68,6 +95,8 @@ kvm_vm_destroy(struct vmctx *ctx)
 		close(vm->fd);
 	if (vm->sys_fd >= 0)
 		close(vm->sys_fd);
+	kvm_fast_fini(vm);
+	free(vm->dirty);
 	free(vm);
 	vm_set_engine_state(ctx, NULL);
 }
@@ -82,6 +111,7 @@ kvm_vm_create(struct vmctx *ctx)
 		return -ENOMEM;
 	vm->ctx = ctx;
 	vm->fd = vm->sys_fd = -1;
+	kvm_fast_init(vm);
 	vm_set_engine_state(ctx, vm);
 	vm_set_cpu_vendor(ctx, kvm_cpuid_vendor());
 	err = machine_init(vm);
@@ -91,29 +121,9 @@ kvm_vm_create(struct vmctx *ctx)
 }
 
 static int
-set_slot(struct kvm_machine *vm, uint32_t slot, uint64_t gpa, uint64_t len,
-    uint8_t *hva)
-{
-	struct kvm_userspace_memory_region r = {
-		.slot = slot,
-		.guest_phys_addr = gpa,
-		.memory_size = len,
-		.userspace_addr = (uintptr_t)hva,
-	};
-
-	return len > 0 ? kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r) : 0;
-}
-
-static int
 kvm_mem_setup(struct vmctx *ctx)
 {
-	struct kvm_machine *vm = kvm_machine_of(ctx);
-	const struct vm_ram *ram = vm_ram(ctx);
-	int err = set_slot(vm, 0, 0, ram->lowmem, ram->base);
-
-	return err < 0 ? err
-		       : set_slot(vm, 1, GPA_HIGHMEM_BASE, ram->highmem,
-			     ram->base + ram->lowmem);
+	return kvm_set_slots(kvm_machine_of(ctx), 0);
 }
 
 /* The processor looks for itself. */
@@ -136,6 +146,12 @@ cpu_init(struct kvm_cpu *k)
 		    k->vm->has.max_vcpus);
 		return -EINVAL;
 	}
+	if (vm_hlt_poll(k->vm->ctx) && !k->vm->halts_kept) {
+		k->vm->halts_kept = true;
+		err = keep_halted(k->vm);
+		if (err < 0)
+			return err;
+	}
 	k->fd = kvm_ioctl_val(k->vm->fd, KVM_CREATE_VCPU, id);
 	if (k->fd < 0)
 		return k->fd;
@@ -143,6 +159,7 @@ cpu_init(struct kvm_cpu *k)
 	    MAP_SHARED, k->fd, 0);
 	if (k->run == MAP_FAILED)
 		return -errno;
+	kvm_late_map(k);
 	err = kvm_ioctl(k->fd, KVM_GET_TSC_KHZ, NULL);
 	if (err > 0)
 		k->vm->tsc_khz = (uint32_t)err;
@@ -161,6 +178,7 @@ kvm_vcpu_destroy(struct vcpu *vcpu)
 		return;
 	kvm_step_free(k);
 	kvm_power_on_free(k);
+	kvm_late_unmap(k);
 	if (k->run != MAP_FAILED)
 		munmap(k->run, k->vm->run_bytes);
 	if (k->fd >= 0)
@@ -261,4 +279,8 @@ const struct vm_engine_ops kvm_engine_ops = {
 	.set_debug = kvm_set_debug,
 	.get_xsave = kvm_get_xsave,
 	.set_xsave = kvm_set_xsave,
+	.ioevent_set = kvm_ioevent_set,
+	.posted_set = kvm_posted_set,
+	.dirty_log = kvm_dirty_log,
+	.dirty_fetch = kvm_dirty_fetch,
 };

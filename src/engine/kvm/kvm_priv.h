@@ -34,13 +34,17 @@ struct kvm_features {
 	bool sync_regs; /* general registers in struct kvm_run */
 	bool msr_exits; /* unknown MSRs come to us */
 	bool msr_filter;
-	bool disable_exits; /* HLT and PAUSE can stay in the guest */
+	uint32_t disable_exits; /* KVM_X86_DISABLE_EXITS_*: HLT, PAUSE */
+	bool halt_poll;		/* a halted vCPU can keep its CPU for a while */
+	bool vcpu_attr;		/* a vCPU's TSC offset can be told and set */
 	bool tsc_deadline;
 	bool debugregs;
 	bool binary_stats;
 	bool sregs2;	/* PDPTEs can be read */
 	bool block_irq; /* single steps with interrupts held back */
 	bool ioeventfd;
+	bool any_length; /* ioeventfd without a width */
+	int coalesced;	 /* page of the ring in the run area; 0: none */
 	bool coalesced_pio;
 	int max_vcpus;
 };
@@ -52,11 +56,16 @@ struct kvm_machine {
 	size_t run_bytes; /* of the area shared with the kernel, per vCPU */
 	uint32_t tsc_khz;
 	bool x2apic;
+	bool hlt_in_guest; /* HLT does not leave it */
+	bool halts_kept;   /* whatever can be done for that was done */
 	struct kvm_chip *chip;
 	struct kvm_watch *watch;
-	/* Interrupt routes: the wires, then one a message. */
-	struct kvm_routes *routes;
-	struct kvm_ioevents *ioevents;
+	/* fast.c */
+	struct lock late_lock;
+	struct kvm_coalesced_mmio_ring *late; /* the kernel's; or NULL */
+	struct kvm_cpu *late_of;	      /* whose run area that is in */
+	uint32_t late_max;
+	uint64_t *dirty; /* GUARDED_BY the callers: one at a time */
 };
 
 struct kvm_power_on; /* regs.c: what a reset goes back to */
@@ -73,6 +82,7 @@ struct kvm_cpu {
 	uint64_t exit_rip; /* of the instruction that vm_run() reported */
 
 	bool regs_valid, regs_dirty;   /* run->s.regs.regs */
+	bool regs_asked;	       /* since the last entry */
 	bool sregs_valid, sregs_dirty; /* sregs */
 	struct kvm_sregs sregs;
 	struct kvm_power_on *power_on;
@@ -85,6 +95,7 @@ struct kvm_cpu {
 
 	/* watch.c */
 	uint32_t asked, waits; /* atomic */
+	uint64_t halted_rip;   /* at the last answer, with HLT in the guest */
 
 	int stats_fd;
 	struct kvm_stats *stats;
@@ -175,6 +186,32 @@ int kvm_kick_init(void);
  * instruction) without running the guest.  0 or -errno.
  */
 int kvm_finish(struct kvm_cpu *);
+
+/* --- fast.c: exits that need not be -------------------------------------- */
+
+void kvm_fast_init(struct kvm_machine *);
+void kvm_fast_fini(struct kvm_machine *);
+/* A vCPU comes, or goes: every run area has the machine's ring in it. */
+void kvm_late_map(struct kvm_cpu *);
+void kvm_late_unmap(struct kvm_cpu *);
+/* Posted writes to their devices, on the vCPU's thread. */
+void kvm_late_drain(struct kvm_cpu *);
+static inline void
+kvm_late(struct kvm_cpu *k)
+{
+	const struct kvm_coalesced_mmio_ring *r = k->vm->late;
+
+	/* The kernel fills in, then moves `last`; acquire pairs with that. */
+	if (r != NULL && __atomic_load_n(&r->last, __ATOMIC_ACQUIRE) !=
+			     __atomic_load_n(&r->first, __ATOMIC_RELAXED))
+		kvm_late_drain(k);
+}
+int kvm_ioevent_set(struct vmctx *, const struct vm_ioevent *, bool on);
+void
+kvm_posted_set(struct vmctx *, bool pio, uint64_t addr, uint64_t len, bool on);
+int kvm_set_slots(struct kvm_machine *, uint32_t flags);
+int kvm_dirty_log(struct vmctx *, bool on);
+int kvm_dirty_fetch(struct vmctx *, uint64_t *bits);
 
 /* --- watch.c: all halted? ------------------------------------------------- */
 

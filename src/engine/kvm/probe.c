@@ -114,7 +114,10 @@ kvm_find_features(int fd, struct kvm_features *f)
 		    (extension(fd, KVM_CAP_SYNC_REGS) & KVM_SYNC_X86_REGS) != 0,
 		.msr_exits = extension(fd, KVM_CAP_X86_USER_SPACE_MSR) > 0,
 		.msr_filter = extension(fd, KVM_CAP_X86_MSR_FILTER) > 0,
-		.disable_exits = extension(fd, KVM_CAP_X86_DISABLE_EXITS) > 0,
+		.disable_exits =
+		    (uint32_t)extension(fd, KVM_CAP_X86_DISABLE_EXITS),
+		.halt_poll = extension(fd, KVM_CAP_HALT_POLL) > 0,
+		.vcpu_attr = extension(fd, KVM_CAP_VCPU_ATTRIBUTES) > 0,
 		.tsc_deadline = extension(fd, KVM_CAP_TSC_DEADLINE_TIMER) > 0,
 		.debugregs = extension(fd, KVM_CAP_DEBUGREGS) > 0,
 		.binary_stats = extension(fd, KVM_CAP_BINARY_STATS_FD) > 0,
@@ -122,6 +125,8 @@ kvm_find_features(int fd, struct kvm_features *f)
 		.block_irq = (extension(fd, KVM_CAP_SET_GUEST_DEBUG2) &
 				 KVM_GUESTDBG_BLOCKIRQ) != 0,
 		.ioeventfd = extension(fd, KVM_CAP_IOEVENTFD) > 0,
+		.any_length = extension(fd, KVM_CAP_IOEVENTFD_ANY_LENGTH) > 0,
+		.coalesced = extension(fd, KVM_CAP_COALESCED_MMIO),
 		.coalesced_pio = extension(fd, KVM_CAP_COALESCED_PIO) > 0,
 		.max_vcpus = MAX(extension(fd, KVM_CAP_MAX_VCPUS),
 		    extension(fd, KVM_CAP_NR_VCPUS)),

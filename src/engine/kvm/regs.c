@@ -2,7 +2,7 @@
 /*
  * regs.c - registers by libvmmapi's names, exceptions, address translation.
  *
- * General registers come through struct kvm_run where the kernel has
+ * General registers go through struct kvm_run where the kernel has
  * KVM_CAP_SYNC_REGS, the rest by ioctl.  Segment registers have bhyve's access
  * word here (VMX's format, SDM 3C 24.4.1) and one field a bit in the API.
  */
@@ -25,6 +25,7 @@ kvm_regs(struct kvm_cpu *k)
 	struct kvm_regs *regs = &k->run->s.regs.regs;
 	int err;
 
+	k->regs_asked = true;
 	if (k->regs_valid)
 		return regs;
 	err = kvm_ioctl(k->fd, KVM_GET_REGS, regs);
@@ -75,7 +76,7 @@ kvm_regs_flush(struct kvm_cpu *k)
 void
 kvm_regs_forget(struct kvm_cpu *k)
 {
-	k->regs_valid = k->vm->has.sync_regs;
+	k->regs_valid = k->run->kvm_valid_regs != 0;
 	k->sregs_valid = false;
 }
 

@@ -89,16 +89,21 @@ thread_ready(void)
 
 /* --- entering ------------------------------------------------------------- */
 
-/* Changed registers go with the entry where the kernel takes them. */
+/*
+ * Changed registers go with the entry where the kernel takes them.  They come
+ * with the exit when somebody wanted those of the last one: single steps do,
+ * port and memory accesses do not, and copying them is a tenth of their cost.
+ */
 static int
 hand_over(struct kvm_cpu *k)
 {
 	if (k->vm->has.sync_regs) {
-		k->run->kvm_valid_regs = KVM_SYNC_X86_REGS;
+		k->run->kvm_valid_regs = k->regs_asked ? KVM_SYNC_X86_REGS : 0;
 		if (k->regs_dirty)
 			k->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
 		k->regs_dirty = false;
 	}
+	k->regs_asked = false;
 	return k->regs_dirty || k->sregs_dirty ? kvm_regs_flush(k) : 0;
 }
 
@@ -112,6 +117,7 @@ enter(struct kvm_cpu *k)
 	err = kvm_ioctl(k->fd, KVM_RUN, NULL);
 	k->unfinished = false;
 	kvm_regs_forget(k);
+	kvm_late(k);
 	return err;
 }
 
@@ -236,6 +242,13 @@ exit_mmio(struct kvm_cpu *k, struct vm_exit *x)
 	bool write = r->mmio.is_write != 0;
 
 	k->unfinished = true;
+	if (likely(r->mmio.len == 4)) { /* nearly all are */
+		uint64_t val = load(r->mmio.data, 4);
+
+		bus_mmio(k->vcpu, write, r->mmio.phys_addr, 4, &val);
+		memcpy(r->mmio.data, &val, 4);
+		return STAY;
+	}
 	for (unsigned int off = 0; off < r->mmio.len;) {
 		uint64_t gpa = r->mmio.phys_addr + off, val = 0;
 		unsigned int n = piece(gpa, r->mmio.len - off);
@@ -281,8 +294,10 @@ exit_msr(struct kvm_cpu *k, struct vm_exit *x)
 static enum next
 exit_hlt(struct kvm_cpu *k, struct vm_exit *x)
 {
+	const struct kvm_regs *regs = kvm_regs(k);
+
 	leave(k, x, VM_EXITCODE_HLT);
-	x->u.hlt.rflags = k->run->s.regs.regs.rflags;
+	x->u.hlt.rflags = regs != NULL ? regs->rflags : 0;
 	return LEAVE;
 }
 

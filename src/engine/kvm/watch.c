@@ -5,7 +5,8 @@
  * The kernel keeps a halted vCPU to itself, so once a second the event thread
  * looks at the processor time of the vCPU threads.  Only when none has used
  * any since the last look is each brought out of the guest to say what it waits
- * for. A guest that is idle but alive has a timer, which costs time.
+ * for. A guest that is idle but alive has a timer, which costs time.  Where HLT
+ * stays in the guest all vCPUs use all time, and each look asks.
  */
 #include "kvm_priv.h"
 
@@ -14,10 +15,12 @@
 #include <time.h>
 
 #include <vmm/event.h>
+#include <vmm/mem.h>
 #include <vmm/vm.h>
 
 #define WATCH_NS  1000000000ull
 #define RFLAGS_IF 0x200u
+#define INSN_HLT  0xf4
 
 enum { RUNS, HALTED, WAITS_SIPI };
 
@@ -31,6 +34,26 @@ struct kvm_watch {
 
 /* --- the vCPU's side ------------------------------------------------------ */
 
+/*
+ * HLT that stays in the guest (x86.vmexit_on_hlt=false) is no state that the
+ * kernel knows: the instruction before RIP is one, and was when we last asked.
+ */
+static bool
+halted_in_guest(struct kvm_cpu *k, uint64_t rip)
+{
+	const struct kvm_sregs *s = kvm_sregs(k);
+	uint64_t gpa, before = k->halted_rip;
+	uint8_t insn = 0;
+
+	k->halted_rip = 0;
+	if (!k->vm->hlt_in_guest || s == NULL ||
+	    kvm_gla2gpa(k->vcpu, s->cs.base + rip - 1, &gpa) != 0 ||
+	    vm_mem_read(k->vm->ctx, gpa, &insn, 1) != 0 || insn != INSN_HLT)
+		return false;
+	k->halted_rip = rip;
+	return rip == before;
+}
+
 void
 kvm_watch_answer(struct kvm_cpu *k)
 {
@@ -41,9 +64,11 @@ kvm_watch_answer(struct kvm_cpu *k)
 
 	if (regs != NULL && kvm_ioctl(k->fd, KVM_GET_MP_STATE, &mp) >= 0 &&
 	    kvm_ioctl(k->fd, KVM_GET_VCPU_EVENTS, &ev) >= 0) {
-		if (mp.mp_state == KVM_MP_STATE_HALTED &&
-		    (regs->rflags & RFLAGS_IF) == 0 && !ev.nmi.pending &&
-		    !ev.nmi.injected)
+		bool halted = halted_in_guest(k, regs->rip) ||
+			      mp.mp_state == KVM_MP_STATE_HALTED;
+
+		if (halted && (regs->rflags & RFLAGS_IF) == 0 &&
+		    !ev.nmi.pending && !ev.nmi.injected)
 			waits = HALTED;
 		if (mp.mp_state == KVM_MP_STATE_UNINITIALIZED ||
 		    mp.mp_state == KVM_MP_STATE_INIT_RECEIVED)
@@ -128,7 +153,7 @@ watch_look(void *arg)
 		if (all_wait(w->vm))
 			(void)vm_suspend(w->vm->ctx, VM_SUSPEND_HALT);
 		used = all_cpu_ns(w->vm);
-	} else if (used != 0 && used == w->used_ns) {
+	} else if ((used != 0 && used == w->used_ns) || w->vm->hlt_in_guest) {
 		w->asked = true;
 		ask_all(w->vm);
 	}

@@ -204,6 +204,26 @@ int pci_bar_add(struct pci_dev *, unsigned int bar, enum pci_bar_kind,
     uint64_t size) WARN_UNUSED;
 
 /*
+ * A doorbell, in init: a write at `off` of a BAR that says no more than "look".
+ * While the device's bells are on, and the engine can, the vCPU that writes
+ * goes on at once and fn is called in the event thread, with the device's lock
+ * held, at least once after the last of several writes.  Otherwise, and also
+ * at any time, such a write goes to bar_write; both must do.
+ */
+struct pci_bell {
+	unsigned int bar;
+	uint32_t off;
+	uint8_t len; /* bytes of the write; 0: any, memory BARs only */
+	bool match;  /* only when `data` is written */
+	uint16_t data;
+	void (*fn)(struct pci_dev *, unsigned int n);
+	unsigned int n;
+};
+void pci_bell_add(struct pci_dev *, const struct pci_bell *);
+/* All of the device's; the device's lock is held. */
+void pci_bells_set(struct pci_dev *, bool on);
+
+/*
  * Message-signalled interrupts, in init.  MSI: 1, 2, 4 ... 32 vectors, 64-bit
  * address, per-vector masking.  MSI-X: 1 .. 2048 vectors, table and PBA at
  * these offsets (multiples of 8) of a memory BAR that was added before and has

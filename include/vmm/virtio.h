@@ -60,7 +60,8 @@ struct virtio_ops {
 	void (*start)(struct virtio_dev *);
 	/*
 	 * The guest made buffers available in queue q; after start only.  Also
-	 * called without new buffers: drivers do that, and so does resume.
+	 * called without new buffers: drivers do that, and so does resume.  In
+	 * the vCPU's thread, or the event thread (virtio_spec.bells).
 	 */
 	void (*notify)(struct virtio_dev *, unsigned int q);
 	/* Bytes of the configuration structure, little-endian; inside it. */
@@ -83,6 +84,13 @@ struct virtio_spec {
 	uint64_t features;    /* the device's own bits, to offer */
 	unsigned int nqueues; /* 1 .. VIRTIO_NQUEUES_MAX */
 	uint16_t queue_size;  /* of every queue: a power of two */
+	/*
+	 * One bit a queue: its notify() had better come late, in the event
+	 * thread, than keep the vCPU (pci_bell_add()).  Good for work that
+	 * takes longer than waking a thread and that the guest does not wait
+	 * for; the setting "ioeventfd" overrides it.
+	 */
+	uint64_t bells;
 };
 
 /* --- making one ------------------------------------------------------------
@@ -112,8 +120,9 @@ void virtio_fini(struct virtio_dev *);
 	.resume = virtio_pci_resume, .snapshot = virtio_pci_snapshot
 /* The transport's settings, for the model's pci_opt table. */
 #define VIRTIO_PCI_OPTS                                                        \
+	{ "transport", "transitional (default), legacy or modern" },           \
 	{                                                                      \
-		"transport", "transitional (default), legacy or modern"        \
+		"ioeventfd", "on, off: queues are served by the event thread"  \
 	}
 
 void virtio_pci_reset(struct pci_dev *);

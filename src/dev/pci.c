@@ -250,6 +250,7 @@ pci_dev_fini(void *arg)
 	struct pci_dev *pd = arg;
 
 	pci_bus_put(pd->bus, pd, NULL);
+	pci_bells_free(pd);
 	if (pd->ops->fini != NULL)
 		pd->ops->fini(pd);
 	lock_acquire(&pd->lock);
@@ -392,6 +393,7 @@ pci_dev_create(struct pci_bus *bus, const struct pci_dev_ops *ops,
 	if (error == 0)
 		error = pci_dev_place(pd, err, err_len);
 	if (error != 0) {
+		pci_bells_free(pd);
 		if (ops->fini != NULL)
 			ops->fini(pd);
 		pci_dev_free(pd);

@@ -220,6 +220,8 @@ bar_claim(struct pci_bus *bus, struct pci_bar *bar)
 	int error = bar_register(bus, bar, bar->claim);
 
 	bar->claimed = error == 0;
+	if (error == 0)
+		pci_bells_claimed(bar);
 	if (error != 0) {
 		bar->waiting = true;
 		bar->next_waiting = bus->waiting;
@@ -262,6 +264,7 @@ bar_unclaim(struct pci_bus *bus, struct pci_bar *bar)
 		bar_stop_waiting(bus, bar);
 	if (!bar->claimed)
 		return;
+	pci_bells_unclaim(bar);
 	if (bar->kind == PCI_BAR_IO)
 		bus_pio_unregister(
 		    bus->ctx, (uint16_t)bar->claim, (uint32_t)bar->size);

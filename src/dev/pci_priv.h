@@ -115,6 +115,7 @@ struct pci_dev {
 	bool is_express;
 
 	struct pci_bar bar[PCI_NBARS];
+	struct pci_bell_state *bells; /* constant after init */
 	struct pci_msi msi;
 	struct pci_msix msix;
 
@@ -234,5 +235,14 @@ void pci_pirq_snapshot(struct pci_bus *, struct snap *);
 #define PCI_PIRQ_OFF 0x80
 /* The register at reset; also what it is from now on. */
 void pci_pirq_boot(struct pci_bus *, unsigned int pirq, uint8_t reg);
+
+/* --- pci_bell.c -------------------------------------------------------------
+ */
+
+/* The BAR came to the bus, or is about to leave; bus->bar_lock is held. */
+void pci_bells_claimed(struct pci_bar *);
+void pci_bells_unclaim(struct pci_bar *);
+/* Before the model's fini: from here on no bell calls it. */
+void pci_bells_free(struct pci_dev *);
 
 #endif /* PCI_PRIV_H */

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <vmm/debug.h>
 
@@ -120,6 +122,57 @@ fake_set_xsave(struct vcpu *vcpu, const uint8_t *buf)
 	return 0;
 }
 
+struct fake_ioevents fake_ioevents = { .err = -ENOTSUP };
+
+static bool
+same_place(const struct vm_ioevent *a, const struct vm_ioevent *b)
+{
+	return a->pio == b->pio && a->addr == b->addr && a->len == b->len &&
+	       a->match == b->match && (!a->match || a->data == b->data);
+}
+
+/* As KVM: the same one twice is -EEXIST, one that is not there -ENOENT. */
+static int
+fake_ioevent_set(struct vmctx *ctx, const struct vm_ioevent *ev, bool on)
+{
+	struct fake_ioevents *f = &fake_ioevents;
+	unsigned int i = 0;
+
+	f->asked += on;
+	if (f->err != 0)
+		return f->err;
+	while (i < f->n && !same_place(&f->ev[i], ev))
+		i++;
+	if (on != (i == f->n))
+		return on ? -EEXIST : -ENOENT;
+	if (!on) {
+		if (f->ev[i].fd != ev->fd)
+			return -ENOENT;
+		f->ev[i] = f->ev[--f->n];
+	} else if (f->n == FAKE_IOEVENTS) {
+		return -ENOSPC;
+	} else {
+		f->ev[f->n++] = *ev;
+	}
+	return 0;
+}
+
+bool
+fake_ioevent_write(bool pio, uint64_t addr, unsigned int bytes, uint32_t val)
+{
+	const uint64_t one = 1;
+
+	for (unsigned int i = 0; i < fake_ioevents.n; i++) {
+		const struct vm_ioevent *ev = &fake_ioevents.ev[i];
+
+		if (ev->pio == pio && ev->addr == addr &&
+		    (ev->len == 0 || ev->len == bytes) &&
+		    (!ev->match || ev->data == val))
+			return write(ev->fd, &one, sizeof(one)) == sizeof(one);
+	}
+	return false;
+}
+
 const struct vm_engine_ops fake_engine_ops = {
 	.name = "fake",
 	.summary = "runs nothing",
@@ -145,4 +198,5 @@ const struct vm_engine_ops fake_engine_ops = {
 	.set_debug = fake_set_debug,
 	.get_xsave = fake_get_xsave,
 	.set_xsave = fake_set_xsave,
+	.ioevent_set = fake_ioevent_set,
 };

@@ -456,6 +456,8 @@ vnet_init(struct pci_dev *pd, char *err, size_t err_len)
 		return error;
 	spec.features = vnet_offered(v);
 	spec.nqueues = 2 * v->max_pairs + 1;
+	/* Frames, not the control queue, which the driver waits for. */
+	spec.bells = BIT64(2 * v->max_pairs) - 1;
 	error = virtio_init(&v->dev, pd, &vnet_virtio_ops, &spec, err, err_len);
 	if (error != 0)
 		return error;

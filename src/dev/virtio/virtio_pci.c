@@ -163,6 +163,8 @@ virtio_start(struct virtio_pci *v)
 	v->r.started = true;
 	if (v->ops->start != NULL)
 		v->ops->start(v->dev);
+	/* Until now a write to the doorbell could start the device. */
+	pci_bells_set(v->pd, true);
 	for (unsigned int i = 0; i < v->nqueues; i++)
 		if (vq_has_work(&v->vq[i]))
 			virtio_kick(v, i);
@@ -174,12 +176,23 @@ virtio_reset(struct virtio_pci *v)
 {
 	v->generation++;
 	v->r.started = false;
+	pci_bells_set(v->pd, false);
 	if (v->ops->reset != NULL)
 		v->ops->reset(v->dev);
 	v->r = (struct virtio_regs){ .config_vector = VIRTIO_NO_VECTOR };
 	for (unsigned int i = 0; i < v->nqueues; i++)
 		vq_reset(&v->vq[i]);
 	pci_intx_set(v->pd, false);
+}
+
+/* The model holds no chain while the machine is paused, and must get none. */
+void
+virtio_bell(struct pci_dev *pd, unsigned int q)
+{
+	struct virtio_pci *v = virtio_of(pd);
+
+	if (!v->paused)
+		virtio_kick(v, q);
 }
 
 void
@@ -275,6 +288,31 @@ virtio_init_pci(struct virtio_pci *v)
 	return error;
 }
 
+static int
+virtio_init_bells(
+    struct virtio_pci *v, uint64_t bells, char *err, size_t err_len)
+{
+	const char *setting = pci_dev_opt(v->pd, "ioeventfd");
+	bool on;
+
+	if (setting != NULL && conf_parse_bool(setting, &on) != 0) {
+		snprintf(err, err_len, "%s: bad ioeventfd '%s': want on or off",
+		    pci_dev_name(v->pd), setting);
+		return -EINVAL;
+	}
+	if (setting != NULL)
+		bells = on ? UINT64_MAX : 0;
+	for (unsigned int q = 0; q < v->nqueues; q++) {
+		if ((bells & BIT64(q)) == 0)
+			continue;
+		if (v->legacy)
+			virtio_legacy_add_bell(v, q);
+		if (v->modern)
+			virtio_modern_add_bell(v, q);
+	}
+	return 0;
+}
+
 int
 virtio_init(struct virtio_dev *dev, struct pci_dev *pd,
     const struct virtio_ops *ops, const struct virtio_spec *spec, char *err,
@@ -302,10 +340,12 @@ virtio_init(struct virtio_dev *dev, struct pci_dev *pd,
 	if (error != 0)
 		return error;
 	error = virtio_init_pci(v);
-	if (error != 0)
+	if (error != 0) {
 		snprintf(err, err_len, "%s: no room in PCI space: %s",
 		    pci_dev_name(pd), strerror(-error));
-	return error;
+		return error;
+	}
+	return virtio_init_bells(v, spec->bells, err, err_len);
 }
 
 void
@@ -396,6 +436,7 @@ virtio_pci_pause(struct pci_dev *pd)
 {
 	struct virtio_pci *v = virtio_of(pd);
 
+	v->paused = true;
 	if (v->ops->pause != NULL)
 		v->ops->pause(v->dev);
 }
@@ -405,6 +446,7 @@ virtio_pci_resume(struct pci_dev *pd)
 {
 	struct virtio_pci *v = virtio_of(pd);
 
+	v->paused = false;
 	for (unsigned int i = 0; i < v->nqueues; i++)
 		vq_resume(&v->vq[i]);
 	if (v->ops->resume != NULL)
@@ -503,8 +545,10 @@ virtio_pci_snapshot(struct pci_dev *pd, struct snap *s)
 		v->ops->snapshot(v->dev, s);
 	if (snap_loading(s) && snap_error(s) != 0)
 		virtio_reset(v);
-	if (snap_loading(s))
+	if (snap_loading(s)) {
 		pci_intx_set(pd, v->r.isr != 0);
+		pci_bells_set(pd, v->r.started);
+	}
 }
 
 /* --- for models ----------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #define LEGACY_CFG_MSIX	 24 /* where the configuration structure begins */
 #define LEGACY_CFG_INTX	 20 /* while MSI-X is off */
 #define LEGACY_PFN_SHIFT 12
+#define LEGACY_NOTIFY	 16
 
 uint64_t
 virtio_legacy_features(const struct virtio_pci *v)
@@ -101,7 +102,7 @@ legacy_write_status(struct virtio_pci *v, uint32_t val)
 
 static const struct virtio_reg legacy_regs[] = {
 	/* First, as it is the one that is written while the device runs. */
-	{ 16, 2, NULL, legacy_write_notify },
+	{ LEGACY_NOTIFY, 2, NULL, legacy_write_notify },
 	{ 0, 4, legacy_read_host_features, NULL },
 	{ 4, 4, legacy_read_guest_features, legacy_write_guest_features },
 	{ 8, 4, legacy_read_pfn, legacy_write_pfn },
@@ -162,4 +163,16 @@ virtio_legacy_init(struct virtio_pci *v)
 		v->legacy_size *= 2;
 	return pci_bar_add(
 	    v->pd, VIRTIO_BAR_LEGACY, PCI_BAR_IO, v->legacy_size);
+}
+
+void
+virtio_legacy_add_bell(struct virtio_pci *v, unsigned int q)
+{
+	pci_bell_add(v->pd, &(struct pci_bell){ .bar = VIRTIO_BAR_LEGACY,
+				.off = LEGACY_NOTIFY,
+				.len = 2,
+				.match = true,
+				.data = (uint16_t)q,
+				.fn = virtio_bell,
+				.n = q });
 }

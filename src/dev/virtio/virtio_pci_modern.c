@@ -382,6 +382,17 @@ virtio_modern_init(struct virtio_pci *v)
 	return error < 0 ? error : modern_add_pcicfg(v);
 }
 
+/* Any write, of whatever width: the place says it all. */
+void
+virtio_modern_add_bell(struct virtio_pci *v, unsigned int q)
+{
+	pci_bell_add(
+	    v->pd, &(struct pci_bell){ .bar = VIRTIO_BAR_MODERN,
+		       .off = MODERN_NOTIFY + q * MODERN_NOTIFY_MULTIPLY,
+		       .fn = virtio_bell,
+		       .n = q });
+}
+
 /* --- access through configuration space, 4.1.4.9 -------------------------- */
 
 static uint32_t

@@ -137,6 +137,7 @@ struct virtio_pci {
 	uint64_t offered; /* by the modern transport; legacy: virtio_legacy_x */
 	unsigned int nvec; /* MSI-X vectors; 0: one MSI instead */
 	bool legacy, modern;
+	bool paused;	      /* resume looks at all queues */
 	uint32_t legacy_size; /* of BAR 0 */
 	unsigned int pcicfg;  /* where the PCI configuration access cap is */
 	uint32_t generation;
@@ -207,9 +208,13 @@ virtio_kick(struct virtio_pci *v, unsigned int q)
 		v->ops->notify(v->dev, q);
 }
 
+/* A queue's doorbell rang, in the event thread. */
+void virtio_bell(struct pci_dev *, unsigned int q);
+
 /* virtio_pci_legacy.c */
 uint64_t virtio_legacy_features(const struct virtio_pci *);
 int virtio_legacy_init(struct virtio_pci *) WARN_UNUSED;
+void virtio_legacy_add_bell(struct virtio_pci *, unsigned int q);
 void virtio_legacy_read(
     struct virtio_pci *, uint64_t off, uint8_t *buf, unsigned int len);
 void virtio_legacy_write(
@@ -217,6 +222,7 @@ void virtio_legacy_write(
 
 /* virtio_pci_modern.c */
 int virtio_modern_init(struct virtio_pci *) WARN_UNUSED;
+void virtio_modern_add_bell(struct virtio_pci *, unsigned int q);
 void virtio_modern_read(
     struct virtio_pci *, uint64_t off, uint8_t *buf, unsigned int len);
 void virtio_modern_write(

@@ -32,6 +32,8 @@ bench: need-bench all
 	@sh bench/guest.sh $(BUILD)
 	@sh bench/idle.sh $(BUILD)
 	@python3 bench/io.py $(BUILD)
+	@sh tools/guest.sh $(BUILD)/guest/full linux-image-amd64
+	@python3 bench/kvm.py $(BUILD)
 
 # Random instructions, natively and in the engine, for SECONDS (default 60).
 fuzz-cpu: need-check all

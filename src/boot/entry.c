@@ -140,8 +140,8 @@ enter(struct boot_load *l, uint32_t code_access, const struct regval *rv,
 	errno = EIO;
 	if (vcpu_reset(l->bsp) != 0 || set_registers(l->bsp, rv, n) != 0 ||
 	    set_segments(l->bsp, code_access) != 0)
-		return boot_fail(
-		    l, -errno, "setting the registers: %s", strerror(errno));
+		return boot_fail(/* the engine, not the file */
+		    l, -EIO, "setting the registers: %s", strerror(errno));
 	return 0;
 }
 

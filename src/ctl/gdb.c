@@ -80,6 +80,21 @@ gdb_reply_str(struct gdb *g, const char *s)
 
 /* --- stopping ------------------------------------------------------------- */
 
+/* By its place in memory: the same page may be mapped elsewhere, too. */
+static const char *
+gdb_int3_at(struct gdb *g, struct vcpu *vcpu, uint64_t rip)
+{
+	uint64_t base = 0, gpa;
+	uint32_t limit, access = 0;
+
+	if (vm_get_desc(vcpu, VM_REG_GUEST_CS, &base, &limit, &access) != 0 ||
+	    SEG_DESC_L(access))
+		base = 0;
+	if (vm_gla2gpa_nofault(vcpu, rip + base, &gpa) != 0)
+		return NULL;
+	return gdb_point_int3(g, gpa);
+}
+
 /* The vCPU's thread; it is held already. */
 static bool
 gdb_on_exit(struct vcpu *vcpu, const struct vm_exit *x, void *arg)
@@ -91,13 +106,13 @@ gdb_on_exit(struct vcpu *vcpu, const struct vm_exit *x, void *arg)
 	*stop = (struct gdb_stop){ 0 };
 	switch (x->exitcode) {
 	case VM_EXITCODE_BPT:
-		if (!gdb_point_is_ours(g, x->rip))
+		stop->why = gdb_int3_at(g, vcpu, x->rip);
+		if (stop->why == NULL)
 			return false;
-		stop->why = "swbreak:";
 		break;
 	case VM_EXITCODE_DB:
 		stop->watch = x->u.db.gla;
-		stop->why = x->u.db.exec    ? "hwbreak:"
+		stop->why = x->u.db.exec    ? gdb_point_exec(g, x->u.db.gla)
 			    : x->u.db.write ? "watch:"
 					    : "awatch:";
 		break;
@@ -224,9 +239,24 @@ gdb_go(struct gdb *g, int step, bool others)
 static void
 gdb_break_exits(struct gdb *g, int on)
 {
-	for (unsigned int i = 0; i < vm_ncpus(g->ctx); i++)
+	for (unsigned int i = 0; i < vm_ncpus(g->ctx) && !g->no_int3; i++)
 		(void)vm_set_capability(
 		    vm_vcpu_get(g->ctx, i), VM_CAP_BPT_EXIT, on);
+}
+
+/* Once, as the engine may have to try it: a client would not wait so long. */
+static void
+gdb_try_int3(struct gdb *g)
+{
+	struct vcpu *vcpu = vm_vcpu_get(g->ctx, 0);
+
+	g->no_int3 = vm_set_capability(vcpu, VM_CAP_BPT_EXIT, 1) != 0;
+	if (g->no_int3)
+		log_warn("gdb: engine %s does not stop at INT3 here: "
+			 "software breakpoints take debug registers",
+		    vm_get_engine(g->ctx));
+	else
+		(void)vm_set_capability(vcpu, VM_CAP_BPT_EXIT, 0);
 }
 
 void
@@ -368,6 +398,7 @@ gdb_create(struct vmctx *ctx, const char *addr, uint16_t port, bool wait,
 		gdb_destroy(g, 0);
 		return error;
 	}
+	gdb_try_int3(g);
 	if (wait)
 		vm_hold_all(ctx);
 	*ret = g;

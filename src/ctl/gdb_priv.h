@@ -70,9 +70,10 @@ struct gdb_stop {
 };
 
 struct gdb_point {
-	enum vm_debug_kind kind; /* not for software */
-	bool software;
-	uint8_t saved; /* the byte under a software breakpoint */
+	enum vm_debug_kind kind;
+	bool software;	/* the client asked for a software breakpoint */
+	bool in_memory; /* an INT3 is there; else the engine has it */
+	uint8_t saved;	/* the byte under the INT3 */
 	uint64_t gla, len;
 	uint64_t gpa; /* where the INT3 was put */
 };
@@ -90,8 +91,9 @@ struct gdb {
 	struct gdb_buf out;   /* not yet taken by the host */
 	struct gdb_buf reply; /* the last, for a NAK */
 	bool no_ack;
-	bool phys; /* memory addresses are guest-physical */
-	bool gone; /* the client asked to end: close when out is empty */
+	bool no_int3; /* the engine does not exit there */
+	bool phys;    /* memory addresses are guest-physical */
+	bool gone;    /* the client asked to end: close when out is empty */
 
 	unsigned int cpu; /* selected by Hg, T and the last stop */
 	bool running;
@@ -130,8 +132,12 @@ void gdb_monitor(struct gdb *, const char *line, struct gdb_buf *out);
 int gdb_point_add(struct gdb *, unsigned int type, uint64_t gla, uint64_t len);
 int gdb_point_del(struct gdb *, unsigned int type, uint64_t gla, uint64_t len);
 void gdb_point_clear(struct gdb *);
-/* There is a software breakpoint at gla.  Any thread. */
-bool gdb_point_is_ours(struct gdb *, uint64_t gla);
+/*
+ * The stop reason for an INT3 at gpa or for the engine's breakpoint at gla;
+ * NULL: there is none of ours.  Any thread.
+ */
+const char *gdb_point_int3(struct gdb *, uint64_t gpa);
+const char *gdb_point_exec(struct gdb *, uint64_t gla);
 
 /* Guest memory of the selected vCPU; false: not all of it is RAM. */
 bool gdb_mem_read(struct gdb *, uint64_t addr, void *buf, size_t len);

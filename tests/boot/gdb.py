@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
 """Debian's gdb against a booting Debian kernel, through the stub of -G.
 
-usage: gdb.py --bhyve PATH --guest DIR
+usage: gdb.py --bhyve PATH --guest DIR [--engine soft|kvm]
 
 The kernel is stopped before its first instruction, at a hardware and a software
 breakpoint, by single steps, by a watchpoint and by Ctrl-C; memory and registers
 are compared with what the kernel's file and the architecture say.
+
+Where QEMU makes the processor (tools/kvmhost.py) no breakpoint stops guests: its SVM
+has neither debug registers nor an intercept of INT3.  There the kernel is looked
+at where the boot loader leaves it and all goes by steps; that breakpoints are refused is
+checked, and the last line says so.
 """
 import argparse
 import os
@@ -30,7 +35,7 @@ def free_port():
 
 
 def command(opts, gdb_arg, append, cpus=2):
-    return [opts.bhyve, "-c", str(cpus), "-m", "512M", "-s", "0,hostbridge",
+    return [opts.bhyve, "-E", opts.engine, "-c", str(cpus), "-m", "512M", "-s", "0,hostbridge",
             "-s", "31,lpc", "-l", "com1,stdio", "-G", gdb_arg,
             "--kernel", f"{opts.guest}/vmlinuz",
             "--initrd", f"{opts.guest}/initrd.img",
@@ -66,7 +71,7 @@ def gdb(port, commands, timeout=240):
     return p.stdout.decode("utf-8", "replace")
 
 
-def wait_port(port, timeout=30):
+def wait_port(port, timeout=90):
     """Until the stub listens; asking would be a client, so look in /proc."""
     want = f":{port:04X} "
     end = time.monotonic() + timeout
@@ -90,16 +95,23 @@ def boot_stepwise(opts):
     port = free_port()
     m = Machine(opts, f"w127.0.0.1:{port}", "script=demo")
     wait_port(port)
+    if opts.breaks:
+        start = [f"hbreak *{KERNEL:#x}", "continue"]
+        there = ["tbreak *$third", "continue"]
+    else:
+        start = [f"hbreak *{KERNEL:#x}", "continue", "delete",
+                 "set can-use-hw-watchpoints 0"]
+        there = ["stepi"]
     out = gdb(port, [
         "info threads",
-        f"hbreak *{KERNEL:#x}",
-        "continue",
+        *start,
         "p/x $rip",
         "p/x $cr0 & 0x80000001",
         "p/x $efer & 0x500",
         "p $mxcsr",
         "p/x $xmm3.uint128",
-        f"x/2xb {KERNEL:#x}",
+        # The breakpoint does not show.
+        "x/2xb $rip",
         "set $first = $rip",
         "stepi",
         "p $rip > $first && $rip < $first + 16",
@@ -110,8 +122,7 @@ def boot_stepwise(opts):
         # Two instructions on, by an INT3 that the guest could see.
         "stepi", "set $second = $rip", "stepi", "set $third = $rip",
         "set $rip = $second",
-        "tbreak *$third",
-        "continue",
+        *there,
         "p $rip == $third",
         f"monitor gpa {KERNEL:#x}",
         "monitor vcpus",
@@ -124,13 +135,17 @@ def boot_stepwise(opts):
         "continue",
     ])
     status, console = m.end()
-    has(out, r"1 +Thread 1 \(vCPU 0\)", r"2 +Thread 2 \(vCPU 1 \(not started\)\)",
-        r"hit Breakpoint 1", r"\$1 = 0x1000000$", r"\$2 = 0x80000001$",
+    has(out, r"1 +Thread 1 \(vCPU 0\)",
+        r"2 +Thread 2 \(vCPU 1( \(not started\))?\)",
+        r"hit Breakpoint 1" if opts.breaks
+        else r"Cannot insert hardware breakpoint 1",
+        r"\$1 = 0x1000000$" if opts.breaks else r"\$1 = 0x[0-9a-f]+$",
+        r"\$2 = 0x80000001$",
         r"\$3 = 0x500$", r"\$4 = \[ IM DM ZM OM UM PM \]", r"\$5 = 0x0$",
-        r"0x1000000:\s+0x[0-9a-f]{2}\s+0x[0-9a-f]{2}", r"\$6 = 1$",
+        r"0x[0-9a-f]+:\s+0x(?!cc)[0-9a-f]{2}\s+0x[0-9a-f]{2}", r"\$6 = 1$",
         r"\$7 = 0x123456789abcdef0$", r"\$8 = 77$", r"\$9 = 1$",
         r"0x1000000 is at guest-physical 0x1000000", r"vCPU 0: started",
-        r"Hardware watchpoint", r"\$10 = 1$", r"exited with code 01")
+        r"Hardware watchpoint" if opts.breaks else r"Watchpoint", r"\$10 = 1$", r"exited with code 01")
     need("hello from the guest" in console, console[-2000:])
     need(status == 1, f"status {status}, expected 1")
 
@@ -165,6 +180,47 @@ def interrupt_and_detach(opts):
     need(status == 1, f"status {status}, expected 1")
 
 
+def breakpoints(opts):
+    """Of a running kernel, at a known address: more than there are debug registers,
+    in memory, not seen by the client."""
+    port = free_port()
+    t = Terminal(command(opts, f"{port}", "quiet nokaslr", cpus=1))
+    t.expect(r"guest# ", 240)
+    t.send(b"grep -wE '__(x64|do)_sys_getppid|__x64_sys_(getuid|getgid|"
+           b"geteuid|getegid|sync|umask)' /proc/kallsyms; echo end\r")
+    t.expect(r"end\r\n")
+    symbols = {}
+    m = t.expect(r"(?s)(.*)end\r\n", 60)
+    for address, name in re.findall(r"(ffffffff[0-9a-f]{8}) [tT] (\w+)", m[1]):
+        symbols[name] = int(address, 16)
+    sync, umask = symbols["__x64_sys_sync"], symbols["__x64_sys_umask"]
+    others = [a for n, a in symbols.items() if a not in (sync, umask)]
+    p = subprocess.Popen(
+        ["gdb", "-batch", "-nx", "-ex", "set architecture i386:x86-64",
+         "-ex", f"target remote 127.0.0.1:{port}",
+         "-ex", f"x/1xb {sync:#x}",
+         *[w for a in others for w in ("-ex", f"hbreak *{a:#x}")],
+         "-ex", f"hbreak *{sync:#x}", "-ex", f"break *{umask:#x}",
+         "-ex", "continue", "-ex", "p/x $rip", "-ex", "x/1xb $rip",
+         "-ex", "p/x $cs & 3", "-ex", "stepi", "-ex", f"p $rip > {sync:#x}",
+         "-ex", "stepi", "-ex", "stepi", "-ex", "delete",
+         "-ex", f"x/1xb {sync:#x}", "-ex", "detach"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT)
+    t.expect(r"debugger is attached", 60)
+    time.sleep(3)
+    t.send(b"sync; echo synced\r")
+    text = p.communicate(timeout=120)[0].decode("utf-8", "replace")
+    byte = re.search(rf"{sync:#x}:\s+(0x[0-9a-f]+)", text)
+    need(byte and byte[1] != "0xcc", text)
+    has(text, rf"Breakpoint {len(others) + 1}, ", rf"\$1 = {sync:#x}$", rf"{sync:#x}:\s+{byte[1]}$",
+        r"\$2 = 0x0$", r"\$3 = 1$", rf"{sync:#x}:\s+{byte[1]}$", r"detached")
+    t.expect(r"\r\nsynced", 60)
+    t.send(b"poweroff -f\r")
+    status = t.status()
+    need(status == 1, f"status {status}, expected 1")
+
+
 def kill(opts):
     port = free_port()
     m = Machine(opts, f"w{port}", "", cpus=1)
@@ -178,7 +234,11 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--bhyve", required=True)
     p.add_argument("--guest", required=True)
+    p.add_argument("--engine", default="soft")
+    p.add_argument("case", nargs="*")
     opts = p.parse_args()
+    opts.breaks = opts.engine != "kvm" or \
+        os.environ.get("BHYVE_KVMHOST") != "tcg"
     if not os.path.exists(f"{opts.guest}/vmlinuz"):
         print(f"no guest in {opts.guest}")
         return 77
@@ -186,13 +246,20 @@ def main():
         print("no gdb; tools/need.sh check installs it")
         return 77
     try:
-        for case in (boot_stepwise, interrupt_and_detach, kill):
+        cases = [boot_stepwise, interrupt_and_detach, kill]
+        if opts.breaks:
+            cases.append(breakpoints)
+        for case in cases:
+            if opts.case and case.__name__ not in opts.case:
+                continue
             started = time.monotonic()
             case(opts)
             print(f"{case.__name__}: {time.monotonic() - started:.1f} s")
     except (Failure, subprocess.TimeoutExpired) as e:
         print("FAILED:", e)
         return 1
+    if not opts.breaks:
+        print("no breakpoint and no watchpoint was met: none works in a KVM on QEMU")
     return 0
 
 

@@ -244,35 +244,83 @@ static void
 test_breakpoints(void **state)
 {
 	static const uint8_t nop = 0x90;
-	char text[32];
 
 	assert_int_equal(vm_mem_write(g->ctx, 0x2000, &nop, 1), 0);
 	ASK("Z0,2000,1", "OK");
 	assert_int_equal(byte_at(0x2000), 0xcc);
 	ASK("Z0,2000,1", "OK"); /* twice is once */
 	assert_int_equal(g->npoints, 1);
-	assert_true(gdb_point_is_ours(g, 0x2000));
+	assert_string_equal(gdb_point_int3(g, 0x2000), "swbreak:");
+	assert_null(gdb_point_exec(g, 0x2000));
+	/* The client sees what was there, and changes that. */
+	ASK("m1ffe,4", "00009000");
+	ASK("M1fff,3:112233", "OK");
+	ASK("m1fff,3", "112233");
+	assert_int_equal(byte_at(0x2000), 0xcc);
+	ASK("M2000,1:90", "OK");
 	ASK("z0,2000,1", "OK");
 	assert_int_equal(byte_at(0x2000), 0x90);
-	assert_false(gdb_point_is_ours(g, 0x2000));
+	assert_null(gdb_point_int3(g, 0x2000));
 	ASK("z0,2000,1", "OK");
 	/* The guest put other code there: it stays. */
 	ASK("Z0,2000,1", "OK");
 	assert_int_equal(vm_mem_write(g->ctx, 0x2000, "\x55", 1), 0);
 	ASK("z0,2000,1", "OK");
 	assert_int_equal(byte_at(0x2000), 0x55);
+	/* Nor is it hidden. */
+	ASK("Z0,2000,1", "OK");
+	assert_int_equal(vm_mem_write(g->ctx, 0x2000, "\x66", 1), 0);
+	ASK("m2000,1", "66");
+	ASK("z0,2000,1", "OK");
 	ASK("Z0,100000,1", "E0e");
 	ASK("Z5,1000,1", "E16");
 	ASK("Z2,1000,0", "E16");
 	ASK("Z2,ffffffffffffffff,2", "E16");
 	ASK("Z1,1000", "E16");
-	for (unsigned int i = 0; i < VM_DEBUG_POINTS_MAX; i++) {
+	gdb_point_clear(g);
+	assert_int_equal(g->npoints, 0);
+}
+
+/* The engine's registers end: its breakpoints move to memory, the latest first.
+ */
+static void
+test_no_registers(void **state)
+{
+	char text[32];
+	unsigned int i;
+
+	for (i = 0; i < VM_DEBUG_POINTS_MAX; i++) {
 		snprintf(text, sizeof(text), "Z%x,%x,4", 1 + i % 4, 64 * i);
 		ASK(text, "OK");
 	}
-	ASK("Z1,5000,1", "E1c");
+	ASK("Z1,5000,1", "OK");
+	assert_int_equal(byte_at(0x5000), 0xcc);
+	assert_string_equal(gdb_point_int3(g, 0x5000), "hwbreak:");
+	assert_string_equal(gdb_point_exec(g, 0), "hwbreak:");
+	ASK("m5000,1", "00");
+	/* As many watchpoints as there were breakpoints. */
+	for (i = 0; i < VM_DEBUG_POINTS_MAX / 4; i++) {
+		snprintf(text, sizeof(text), "Z2,%x,4", 0x6000 + 64 * i);
+		ASK(text, "OK");
+	}
+	assert_string_equal(gdb_point_int3(g, 0), "hwbreak:");
+	ASK("Z2,7000,4", "E1c");
+	ASK("z1,0,1", "OK");
+	assert_int_equal(byte_at(0), 0);
 	gdb_point_clear(g);
+	assert_int_equal(byte_at(0x5000), 0);
 	assert_int_equal(g->npoints, 0);
+}
+
+/* Nothing is mapped (the fake engine maps nothing): the engine waits for it. */
+static void
+test_not_mapped(void **state)
+{
+	g->phys = false;
+	ASK("Z0,ffffffff81000000,1", "OK");
+	assert_string_equal(gdb_point_exec(g, 0xffffffff81000000), "swbreak:");
+	ASK("z0,ffffffff81000000,1", "OK");
+	assert_null(gdb_point_exec(g, 0xffffffff81000000));
 }
 
 static void
@@ -417,6 +465,8 @@ main(void)
 		T(test_registers),
 		T(test_memory),
 		T(test_breakpoints),
+		T(test_no_registers),
+		T(test_not_mapped),
 		T(test_going),
 		T(test_monitor),
 		T(test_client),

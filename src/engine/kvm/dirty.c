@@ -23,9 +23,9 @@ static void
 slots(const struct vm_ram *ram, struct slot ret[2])
 {
 	ret[0] = (struct slot){ .len = ram->lowmem };
-	ret[1] = (struct slot){ .gpa = GPA_HIGHMEM_BASE,
-		.off = ram->lowmem,
-		.len = ram->highmem };
+	ret[1] = (struct slot){
+		.gpa = GPA_HIGHMEM_BASE, .off = ram->lowmem, .len = ram->highmem
+	};
 }
 
 int
@@ -46,8 +46,7 @@ kvm_set_slots(struct kvm_machine *vm, uint32_t flags)
 		};
 
 		if (slot[i].len > 0)
-			err = kvm_ioctl(
-			    vm->fd, KVM_SET_USER_MEMORY_REGION, &r);
+			err = kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &r);
 	}
 	return MIN(err, 0);
 }
@@ -106,8 +105,8 @@ kvm_dirty_fetch(struct vmctx *ctx, uint64_t *bits)
 			continue;
 		err = kvm_ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log);
 		if (err >= 0)
-			add_bits(bits, slot[i].off >> VM_DIRTY_SHIFT,
-			    vm->dirty, slot[i].len >> VM_DIRTY_SHIFT);
+			add_bits(bits, slot[i].off >> VM_DIRTY_SHIFT, vm->dirty,
+			    slot[i].len >> VM_DIRTY_SHIFT);
 	}
 	return MIN(err, 0);
 }

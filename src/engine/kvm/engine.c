@@ -155,12 +155,14 @@ cpu_init(struct kvm_cpu *k)
 	k->fd = kvm_ioctl_val(k->vm->fd, KVM_CREATE_VCPU, id);
 	if (k->fd < 0)
 		return k->fd;
-	k->run = mmap(NULL, k->vm->run_bytes, PROT_READ | PROT_WRITE,
-	    MAP_SHARED, k->fd, 0);
-	if (k->run == MAP_FAILED)
-		return -errno;
+	k->run = kvm_map_run(k->fd, k->vm->run_bytes);
+	if (k->run == MAP_FAILED) {
+		err = -errno;
+		log_error("kvm: %s: %s", kvm_failed_name(), strerror(-err));
+		return err;
+	}
 	kvm_late_map(k);
-	err = kvm_ioctl(k->fd, KVM_GET_TSC_KHZ, NULL);
+	err = kvm_try(k->fd, KVM_GET_TSC_KHZ, NULL);
 	if (err > 0)
 		k->vm->tsc_khz = (uint32_t)err;
 	err = kvm_cpuid_set(k);
@@ -226,7 +228,11 @@ static int
 kvm_set_cap(struct vcpu *vcpu, enum vm_cap_type cap, int val)
 {
 	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	int err =
+	    cap == VM_CAP_BPT_EXIT && val != 0 ? kvm_debug_check_int3(k) : 0;
 
+	if (err < 0)
+		return err;
 	if (cap == VM_CAP_UNRESTRICTED_GUEST || cap == VM_CAP_ENABLE_INVPCID)
 		return val != 0 ? 0 : -ENOTSUP;
 	k->cap[cap] = val != 0;

@@ -6,8 +6,8 @@
  *
  * Collected writes are in one ring a machine.  Every exit of every vCPU looks
  * there before it looks at its own access, so that no processor sees a device
- * that has not heard of what was written before.  late_lock keeps them in order;
- * device locks are taken inside it.
+ * that has not heard of what was written before.  late_lock keeps them in
+ * order; device locks are taken inside it.
  */
 #include "kvm_priv.h"
 
@@ -61,8 +61,8 @@ kvm_late_map(struct kvm_cpu *k)
 	if (vm->late != NULL || off == 0 || off + page > vm->run_bytes)
 		return;
 	r = (struct kvm_coalesced_mmio_ring *)(void *)((uint8_t *)k->run + off);
-	vm->late_max = (uint32_t)((page - sizeof(*r)) /
-				  sizeof(r->coalesced_mmio[0]));
+	vm->late_max =
+	    (uint32_t)((page - sizeof(*r)) / sizeof(r->coalesced_mmio[0]));
 	vm->late = r;
 	vm->late_of = k;
 }

@@ -1,22 +1,42 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * guestdbg.c - a debugger's breakpoints, watchpoints and single steps by
- * KVM_SET_GUEST_DEBUG: the host's four debug registers (SDM 3B 17.2), and traps
- * of INT3, which is the debugger's if it is at one of its points, else the
- * guest's.
+ * KVM_SET_GUEST_DEBUG: the processor's four debug registers (SDM 3B 17.2), its
+ * trap flag, and exits at INT3, of which the debugger knows which are its own.
+ *
+ * While points are set the guest's own debug registers hold their values but do
+ * not work.  A #DB that is the guest's is given back to it.  The trap flag
+ * shows in what the guest pushes, and some instructions change it under a step;
+ * those are done by the software CPU (step.h) where that can.
+ *
+ * All in the vCPU's thread, or while it does not run.
  */
 #include "kvm_priv.h"
 
 #include <errno.h>
 
+#include <util/log.h>
+#include <vmm/mem.h>
+
+#include "step.h"
+
 #define DR_COUNT    4u
+#define DR6_HITS    0xfull
+#define DR6_BD	    BIT64(13)
 #define DR6_BS	    BIT64(14)
+#define DR6_BT	    BIT64(15)
+#define DR6_CAUSES  (DR6_HITS | DR6_BD | DR6_BS | DR6_BT)
 #define DR7_LEN(n)  (18u + (n)*4u)
 #define DR7_TYPE(n) (16u + (n)*4u)
 #define DR7_G(n)    (1u + (n)*2u)
 #define DR7_GE	    BIT64(9)
+#define DR7_GD	    BIT64(13)
+#define DR7_MAX	    8u /* bytes that one register watches */
 #define EXC_DB	    1u
 #define EXC_BP	    3u
+#define INSN_INT3   0xccu
+#define RFLAGS_RF   0x10000u
+#define PAGE_BYTES  4096u
 
 /* R/W field: execute, write, read or write; nothing reads alone. */
 static const uint8_t type_table[] = {
@@ -25,22 +45,45 @@ static const uint8_t type_table[] = {
 	[VM_DEBUG_READ] = 3,
 	[VM_DEBUG_ACCESS] = 3,
 };
+static const uint8_t len_table[] = { [1] = 0, [2] = 1, [4] = 3, [8] = 2 };
 
+/* --- points into debug registers ------------------------------------------ */
+
+/* Registers watch aligned powers of two: one point may take several. */
 static int
-len_bits(uint64_t len)
+place(const struct vm_debug_point *points, unsigned int n, struct kvm_dr *dr)
 {
-	switch (len) {
-	case 1:
-		return 0;
-	case 2:
-		return 1;
-	case 4:
-		return 3;
-	case 8:
-		return 2;
-	default:
-		return -1;
+	int used = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint64_t gla = points[i].gla, left = points[i].len, size;
+
+		for (; left > 0; gla += size, left -= size) {
+			for (size = DR7_MAX; size > left || gla % size != 0;)
+				size /= 2;
+			if (used == DR_COUNT)
+				return -ENOSPC;
+			dr[used++] = (struct kvm_dr){ gla, (uint8_t)size, i };
+		}
 	}
+	return used;
+}
+
+static void
+fill_registers(const struct kvm_cpu *k, struct kvm_guest_debug *d)
+{
+	uint64_t dr7 = DR7_GE;
+
+	for (unsigned int i = 0; i < k->ndr; i++) {
+		const struct kvm_dr *r = &k->dr[i];
+
+		d->arch.debugreg[i] = r->gla;
+		dr7 |= BIT64(DR7_G(i)) |
+		       (uint64_t)type_table[k->point[r->point].kind]
+			   << DR7_TYPE(i) |
+		       (uint64_t)len_table[r->size] << DR7_LEN(i);
+	}
+	d->arch.debugreg[7] = dr7;
 }
 
 int
@@ -50,22 +93,51 @@ kvm_debug_update(struct kvm_cpu *k)
 
 	if (k->cap[VM_CAP_MTRAP_EXIT])
 		d.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+	else
+		k->owes_exit = false;
 	if (k->cap[VM_CAP_MASK_HWINTR] && k->vm->has.block_irq)
 		d.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_BLOCKIRQ;
 	if (k->cap[VM_CAP_BPT_EXIT])
 		d.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
-	if (k->npoints > 0)
+	if (k->ndr > 0) {
 		d.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
-	for (unsigned int i = 0; i < k->npoints; i++) {
-		const struct vm_debug_point *p = &k->point[i];
-
-		d.arch.debugreg[i] = p->gla;
-		d.arch.debugreg[7] |= DR7_GE | BIT64(DR7_G(i)) |
-				      (uint64_t)type_table[p->kind]
-					  << DR7_TYPE(i) |
-				      (uint64_t)len_bits(p->len) << DR7_LEN(i);
+		fill_registers(k, &d);
 	}
 	return kvm_ioctl(k->fd, KVM_SET_GUEST_DEBUG, &d);
+}
+
+/*
+ * Not every KVM has what it says: the processor that QEMU makes has SVM, but no
+ * debug registers and no intercept of INT3 in it; a KVM that emulates ring 0
+ * sees no data accesses.
+ */
+static int
+know(struct kvm_machine *vm)
+{
+	return vm->has.debug_known ? 0 : kvm_find_debug(vm->sys_fd, &vm->has);
+}
+
+int
+kvm_debug_check_int3(struct kvm_cpu *k)
+{
+	int err = know(k->vm);
+
+	return err != 0 || k->vm->has.int3_exits ? err : -ENOTSUP;
+}
+
+static int
+check_registers_work(
+    struct kvm_machine *vm, const struct vm_debug_point *points, unsigned int n)
+{
+	int err = n > 0 ? know(vm) : 0;
+
+	if (err < 0)
+		return err;
+	for (unsigned int i = 0; i < n; i++)
+		if (!(points[i].kind == VM_DEBUG_EXEC ? vm->has.exec_points
+						      : vm->has.data_points))
+			return -ENOTSUP;
+	return 0;
 }
 
 int
@@ -73,39 +145,84 @@ kvm_set_debug(
     struct vcpu *vcpu, const struct vm_debug_point *points, unsigned int n)
 {
 	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	struct kvm_dr dr[DR_COUNT];
+	int used = place(points, n, dr), err;
 
-	if (n > DR_COUNT)
-		return -ENOSPC;
+	if (used < 0)
+		return used;
+	err = check_registers_work(k->vm, points, n);
+	if (err < 0)
+		return err;
 	for (unsigned int i = 0; i < n; i++)
-		if (len_bits(points[i].len) < 0 ||
-		    (points[i].gla & (points[i].len - 1)) != 0)
-			return -ENOTSUP;
-	if (n > 0)
-		memcpy(k->point, points, n * sizeof(*points));
-	k->npoints = n;
+		k->point[i] = points[i];
+	memcpy(k->dr, dr, sizeof(k->dr));
+	k->ndr = (unsigned int)used;
 	return kvm_debug_update(k);
 }
+
+/* --- exits ---------------------------------------------------------------- */
 
 /* Which of ours was met; DR6 bits 3:0. */
 static bool
 exit_point(struct kvm_cpu *k, uint64_t dr6, struct vm_exit *x)
 {
-	for (unsigned int i = 0; i < k->npoints; i++) {
+	for (unsigned int i = 0; i < k->ndr; i++) {
+		const struct vm_debug_point *p = &k->point[k->dr[i].point];
+
 		if ((dr6 & BIT64(i)) == 0)
 			continue;
 		x->exitcode = VM_EXITCODE_DB;
-		x->u.db.gla = k->point[i].gla;
-		x->u.db.exec = k->point[i].kind == VM_DEBUG_EXEC;
-		x->u.db.write = k->point[i].kind == VM_DEBUG_WRITE;
+		x->u.db.gla = p->gla;
+		x->u.db.exec = p->kind == VM_DEBUG_EXEC;
+		x->u.db.write = p->kind == VM_DEBUG_WRITE;
 		return true;
 	}
 	return false;
+}
+
+/* A breakpoint on an instruction is a fault: it must not be met again at once
+ * (SDM 3B 17.3.1.1). */
+static bool
+is_fault(const struct kvm_debugregs *d, uint64_t hits)
+{
+	for (unsigned int i = 0; i < DR_COUNT; i++)
+		if ((hits & BIT64(i)) != 0 &&
+		    (d->dr7 >> DR7_TYPE(i) & 3) == type_table[VM_DEBUG_EXEC])
+			return true;
+	return false;
+}
+
+/* The guest's #DB, which came to us because a debugger is there. */
+static void
+give_back(struct kvm_cpu *k, uint64_t causes)
+{
+	struct kvm_debugregs d;
+	struct kvm_regs *regs = kvm_regs(k);
+	int err = kvm_ioctl(k->fd, KVM_GET_DEBUGREGS, &d);
+
+	if (err < 0 || regs == NULL)
+		return;
+	if (is_fault(&d, causes & DR6_HITS)) {
+		regs->rflags |= RFLAGS_RF;
+		k->regs_dirty = true;
+	}
+	d.flags = 0;
+	d.dr6 = (d.dr6 & ~DR6_HITS) | causes;
+	d.dr7 &= ~DR7_GD;
+	err = kvm_ioctl(k->fd, KVM_SET_DEBUGREGS, &d);
+	if (err >= 0)
+		err = kvm_inject(k->vcpu, EXC_DB, false, 0, false);
+	if (err < 0)
+		guest_error("kvm", "vCPU %d loses a #DB: %s", vcpu_id(k->vcpu),
+		    strerror(-err));
 }
 
 bool
 kvm_exit_debug(struct kvm_cpu *k, struct vm_exit *x)
 {
 	const struct kvm_debug_exit_arch *d = &k->run->debug.arch;
+	uint64_t causes = d->dr6 & DR6_CAUSES, ours = 0;
+	bool said;
 
 	if (d->exception == EXC_BP) {
 		x->exitcode = VM_EXITCODE_BPT;
@@ -113,12 +230,112 @@ kvm_exit_debug(struct kvm_cpu *k, struct vm_exit *x)
 		x->u.bpt.inst_length = 1;
 		return true;
 	}
-	if (exit_point(k, d->dr6, x))
-		return true;
-	if (d->exception == EXC_DB && (d->dr6 & DR6_BS) != 0 &&
-	    k->cap[VM_CAP_MTRAP_EXIT]) {
+	if (k->ndr > 0)
+		ours |= DR6_HITS;
+	if (k->cap[VM_CAP_MTRAP_EXIT])
+		ours |= DR6_BS;
+	said = exit_point(k, causes, x);
+	if (!said && (causes & ours & DR6_BS) != 0) {
 		x->exitcode = VM_EXITCODE_MTRAP;
-		return true;
+		said = true;
 	}
+	if ((causes & ~ours) != 0 || !said)
+		give_back(k, causes & ~ours);
+	return said;
+}
+
+/* What is at RIP; fewer bytes where a page ends. */
+static size_t
+fetch(struct kvm_cpu *k, uint8_t *code, size_t max, bool *ret_long)
+{
+	const struct kvm_sregs *s = kvm_sregs(k);
+	uint64_t gla, gpa;
+	size_t len;
+
+	if (s == NULL)
+		return 0;
+	*ret_long = s->cs.l != 0;
+	gla = kvm_rip(k) + (*ret_long ? 0 : s->cs.base);
+	if (kvm_gla2gpa(k->vcpu, gla, &gpa) != 0)
+		return 0;
+	len = MIN(max, (size_t)(PAGE_BYTES - gpa % PAGE_BYTES));
+	return vm_mem_read(k->vm->ctx, gpa, code, len) == 0 ? len : 0;
+}
+
+/* A KVM that emulates fails there, with the same meaning. */
+bool
+kvm_debug_int3(struct kvm_cpu *k, struct vm_exit *x)
+{
+	uint8_t code;
+	bool long_mode;
+
+	if (!k->cap[VM_CAP_BPT_EXIT] || fetch(k, &code, 1, &long_mode) != 1 ||
+	    code != INSN_INT3)
+		return false;
+	x->exitcode = VM_EXITCODE_BPT;
+	x->inst_length = 1;
+	x->u.bpt.inst_length = 1;
+	return true;
+}
+
+/* --- single steps --------------------------------------------------------- */
+
+/*
+ * Instructions that clear TF (SYSCALL by its mask, so that the step would end
+ * somewhere behind the system call), load it or push it.
+ */
+static bool
+meets_tf(const uint8_t *code, size_t len, bool long_mode)
+{
+	static const uint8_t one[] = { 0x9c, 0x9d, 0xcc, 0xcd, 0xce, 0xcf,
+		0xf1 }; /* PUSHF POPF INT3 INT INTO IRET INT1 */
+	static const uint8_t two[] = { 0x05, 0x07, 0x34,
+		0x35 }; /* SYSCALL SYSRET SYSENTER SYSEXIT */
+	static const uint8_t prefixes[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65,
+		0x66, 0x67, 0xf0, 0xf2, 0xf3 };
+
+	while (len > 0 && (memchr(prefixes, *code, sizeof(prefixes)) != NULL ||
+			      (long_mode && (*code & 0xf0) == 0x40))) {
+		code++;
+		len--;
+	}
+	if (len > 1 && *code == 0x0f)
+		return memchr(two, code[1], sizeof(two)) != NULL;
+	return len > 0 && memchr(one, *code, sizeof(one)) != NULL;
+}
+
+static bool
+is_runnable(struct kvm_cpu *k)
+{
+	struct kvm_mp_state mp;
+
+	return kvm_ioctl(k->fd, KVM_GET_MP_STATE, &mp) >= 0 &&
+	       mp.mp_state == KVM_MP_STATE_RUNNABLE;
+}
+
+bool
+kvm_debug_step(struct kvm_cpu *k, struct vm_exit *x)
+{
+	uint8_t code[16];
+	bool long_mode = false;
+	size_t len;
+	int err;
+
+	if (!k->unfinished) {
+		len = fetch(k, code, sizeof(code), &long_mode);
+		if (meets_tf(code, len, long_mode) && is_runnable(k)) {
+			err = kvm_step(k, x);
+			if (err == 0)
+				x->exitcode = VM_EXITCODE_MTRAP;
+			if (err >= 0)
+				return true;
+		}
+	}
+	/*
+	 * The kernel notes RIP with the request and sets TF only there, so it
+	 * must come after the registers.
+	 */
+	if (kvm_regs_flush(k) == 0)
+		(void)!kvm_debug_update(k);
 	return false;
 }

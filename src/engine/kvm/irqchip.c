@@ -104,7 +104,7 @@ kvm_irqchip_make(struct kvm_machine *vm)
 	int err = kvm_ioctl_val(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR);
 
 	/* Only Intel's need it, and not all kernels have it. */
-	(void)kvm_ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
+	(void)kvm_try(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
 	if (err >= 0)
 		err = kvm_ioctl(vm->fd, KVM_CREATE_IRQCHIP, NULL);
 	if (err >= 0)
@@ -112,15 +112,24 @@ kvm_irqchip_make(struct kvm_machine *vm)
 	return MIN(err, 0);
 }
 
+/* An interrupt or a clock is lost, which no guest survives: status 4.  During
+ * a reset the next vm_run() says so. */
+static void
+must(struct kvm_chip *c, int err)
+{
+	if (err >= 0)
+		return;
+	__atomic_store_n(&c->vm->broken, err, __ATOMIC_RELAXED);
+	vm_abort(c->vm->ctx);
+}
+
 static void
 chip_set_gsi(void *arg, unsigned int gsi, bool level)
 {
 	struct kvm_chip *c = arg;
 	struct kvm_irq_level irq = { .irq = gsi, .level = level };
-	int err = kvm_ioctl(c->vm->fd, KVM_IRQ_LINE, &irq);
 
-	if (err < 0)
-		log_error("kvm: interrupt line %u: %s", gsi, strerror(-err));
+	must(c, kvm_ioctl(c->vm->fd, KVM_IRQ_LINE, &irq));
 }
 
 static int
@@ -136,10 +145,13 @@ chip_msi(void *arg, uint64_t addr, uint32_t data)
 
 	if ((addr & MSI_ADDR_MSK) != MSI_ADDR)
 		return -EINVAL;
-	/* Positive: delivered; 0: the guest masks it, or nobody is there. */
-	err = kvm_ioctl(c->vm->fd, KVM_SIGNAL_MSI, &msi);
-	if (err < 0)
-		log_error("kvm: message interrupt: %s", strerror(-err));
+	/* Positive: delivered; 0: the guest masks it; EPERM (the kernel's bare
+	 * -1): it names no processor; EINVAL: nor any that could be. */
+	err = kvm_try(c->vm->fd, KVM_SIGNAL_MSI, &msi);
+	if (err >= 0 || err == -EPERM || err == -EINVAL)
+		return 0;
+	log_error("kvm: KVM_SIGNAL_MSI: %s", strerror(-err));
+	must(c, err);
 	return 0;
 }
 
@@ -180,11 +192,8 @@ static void
 chip_reset(void *arg)
 {
 	struct kvm_chip *c = arg;
-	int err = state_set(c, &c->power_on);
 
-	if (err != 0)
-		log_error("kvm: resetting the interrupt controllers: %s",
-		    strerror(-err));
+	must(c, state_set(c, &c->power_on));
 }
 
 /*
@@ -217,11 +226,9 @@ static void
 chip_pause(void *arg)
 {
 	struct kvm_chip *c = arg;
-	int err = kvm_ioctl(c->vm->fd, KVM_GET_CLOCK, &c->clock);
 
 	c->paused_tsc = __builtin_ia32_rdtsc();
-	if (err < 0)
-		log_error("kvm: KVM_GET_CLOCK: %s", strerror(-err));
+	must(c, kvm_ioctl(c->vm->fd, KVM_GET_CLOCK, &c->clock));
 }
 
 static void
@@ -229,7 +236,6 @@ chip_resume(void *arg)
 {
 	struct kvm_chip *c = arg;
 	uint64_t ticks = __builtin_ia32_rdtsc() - c->paused_tsc;
-	int err;
 
 	for (unsigned int i = 0;
 	     i < vm_ncpus(c->vm->ctx) && c->vm->has.vcpu_attr; i++) {
@@ -239,9 +245,7 @@ chip_resume(void *arg)
 			tsc_back(kvm_cpu_of(vcpu), ticks);
 	}
 	c->clock.flags = 0;
-	err = kvm_ioctl(c->vm->fd, KVM_SET_CLOCK, &c->clock);
-	if (err < 0)
-		log_error("kvm: KVM_SET_CLOCK: %s", strerror(-err));
+	must(c, kvm_ioctl(c->vm->fd, KVM_SET_CLOCK, &c->clock));
 }
 
 static void

@@ -42,6 +42,8 @@ struct kvm_features {
 	bool binary_stats;
 	bool sregs2;	/* PDPTEs can be read */
 	bool block_irq; /* single steps with interrupts held back */
+	/* What stops the guest for a debugger; found when it is wanted. */
+	bool debug_known, exec_points, data_points, int3_exits;
 	bool ioeventfd;
 	bool any_length; /* ioeventfd without a width */
 	int coalesced;	 /* page of the ring in the run area; 0: none */
@@ -58,6 +60,7 @@ struct kvm_machine {
 	bool x2apic;
 	bool hlt_in_guest; /* HLT does not leave it */
 	bool halts_kept;   /* whatever can be done for that was done */
+	int broken;	   /* atomic: -errno of what must not have failed */
 	struct kvm_chip *chip;
 	struct kvm_watch *watch;
 	/* fast.c */
@@ -70,6 +73,13 @@ struct kvm_machine {
 
 struct kvm_power_on; /* regs.c: what a reset goes back to */
 
+/* One debug register of the host's: what it watches, for which point. */
+struct kvm_dr {
+	uint64_t gla;
+	uint8_t size;
+	unsigned int point;
+};
+
 struct kvm_cpu {
 	struct kvm_machine *vm;
 	struct vcpu *vcpu;
@@ -79,6 +89,8 @@ struct kvm_cpu {
 
 	/* The last exit's access is finished by the next KVM_RUN. */
 	bool unfinished;
+	bool finishing; /* in kvm_finish() */
+	bool owes_exit; /* run's exit came while finishing: still to be told */
 	uint64_t exit_rip; /* of the instruction that vm_run() reported */
 
 	bool regs_valid, regs_dirty;   /* run->s.regs.regs */
@@ -89,7 +101,8 @@ struct kvm_cpu {
 
 	int cap[VM_CAP_MAX];
 	struct vm_debug_point point[VM_DEBUG_POINTS_MAX];
-	unsigned int npoints;
+	struct kvm_dr dr[4];
+	unsigned int ndr;
 	struct kvm_step
 	    *step; /* step.c: the software CPU, when it was needed */
 
@@ -115,10 +128,17 @@ kvm_machine_of(struct vmctx *ctx)
 
 /*
  * The one door to the kernel: the ioctl's value, or -errno.  EINTR comes back
- * only from KVM_RUN.
+ * only from KVM_RUN.  kvm_ioctl() logs a failure by the request's name, so the
+ * caller need not; kvm_try() is for what may well fail.
  */
 int kvm_ioctl(int fd, unsigned long request, void *arg);
 int kvm_ioctl_val(int fd, unsigned long request, unsigned long arg);
+int kvm_try(int fd, unsigned long request, void *arg);
+int kvm_try_val(int fd, unsigned long request, unsigned long arg);
+/* A vCPU's struct kvm_run; MAP_FAILED with errno. */
+struct kvm_run *kvm_map_run(int fd, size_t bytes);
+/* What last failed in this thread. */
+const char *kvm_failed_name(void);
 
 /* --- probe.c: opening /dev/kvm ------------------------------------------- */
 
@@ -133,6 +153,8 @@ int kvm_measure(int sys_fd, uint64_t *ret_rate);
 /* Fewer than this is a KVM that emulates. */
 #define KVM_HARDWARE_RATE 50000000u
 int kvm_probe(char *why, size_t why_len);
+/* Do debug registers and INT3 stop a guest?  0, or -errno and said. */
+int kvm_find_debug(int sys_fd, struct kvm_features *);
 
 /* --- regs.c --------------------------------------------------------------- */
 
@@ -223,9 +245,15 @@ void kvm_watch_answer(struct kvm_cpu *);
 /* --- guestdbg.c ----------------------------------------------------------- */
 
 int kvm_set_debug(struct vcpu *, const struct vm_debug_point *, unsigned int n);
+/* Whether INT3 can exit: 0, -ENOTSUP or another. */
+int kvm_debug_check_int3(struct kvm_cpu *);
 /* Capabilities or points changed. */
 int kvm_debug_update(struct kvm_cpu *);
 /* Fills the exit; false: nothing for anybody, go on. */
 bool kvm_exit_debug(struct kvm_cpu *, struct vm_exit *);
+/* The exit was at an INT3 that the debugger wants to see: *x is filled. */
+bool kvm_debug_int3(struct kvm_cpu *, struct vm_exit *x);
+/* Before an entry under VM_CAP_MTRAP_EXIT.  True: no entry, *x is filled. */
+bool kvm_debug_step(struct kvm_cpu *, struct vm_exit *x);
 
 #endif /* KVM_PRIV_H */

@@ -11,11 +11,38 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <util/log.h>
+
 #define KVM_PATH "/dev/kvm"
+
+/* Who owns the device decides whom it lets in: name the group that helps. */
+static void
+no_permission(char *why, size_t why_len)
+{
+	char buf[1024];
+	struct group g, *found = NULL;
+	struct stat st;
+
+	if (stat(KVM_PATH, &st) == 0 && (st.st_mode & S_IRGRP) != 0 &&
+	    (st.st_mode & S_IWGRP) != 0 && st.st_gid != 0)
+		(void)getgrgid_r(st.st_gid, &g, buf, sizeof(buf), &found);
+	if (found != NULL)
+		snprintf(why, why_len,
+		    "no permission to use " KVM_PATH "; join its group: "
+		    "usermod -aG %s $USER, then log in again",
+		    g.gr_name);
+	else
+		snprintf(why, why_len,
+		    "no permission to use " KVM_PATH ", which lets no group "
+		    "in: chgrp kvm " KVM_PATH ", chmod 660 " KVM_PATH
+		    ", then join that group");
+}
 
 int
 kvm_open(char *why, size_t why_len)
@@ -25,10 +52,7 @@ kvm_open(char *why, size_t why_len)
 
 	if (fd < 0) {
 		if (err == -EACCES || err == -EPERM)
-			snprintf(why, why_len,
-			    "no permission to use " KVM_PATH
-			    "; join its group: usermod -aG kvm $USER, then log "
-			    "in again");
+			no_permission(why, why_len);
 		else if (err == -ENOENT || err == -ENODEV || err == -ENXIO)
 			snprintf(why, why_len,
 			    "no " KVM_PATH
@@ -38,7 +62,7 @@ kvm_open(char *why, size_t why_len)
 			snprintf(why, why_len, KVM_PATH ": %s", strerror(-err));
 		return err;
 	}
-	version = kvm_ioctl(fd, KVM_GET_API_VERSION, NULL);
+	version = kvm_try(fd, KVM_GET_API_VERSION, NULL);
 	if (version == KVM_API_VERSION)
 		return fd;
 	if (version < 0)
@@ -57,7 +81,7 @@ kvm_open(char *why, size_t why_len)
 static int
 extension(int fd, int cap)
 {
-	int ret = kvm_ioctl_val(fd, KVM_CHECK_EXTENSION, (unsigned long)cap);
+	int ret = kvm_try_val(fd, KVM_CHECK_EXTENSION, (unsigned long)cap);
 
 	return ret < 0 ? 0 : ret;
 }
@@ -85,8 +109,16 @@ static int
 check_required(int fd, char *why, size_t why_len)
 {
 	for (size_t i = 0; i < ARRAY_LEN(required_table); i++) {
-		if (extension(fd, required_table[i].cap) > 0)
+		int has = kvm_try_val(fd, KVM_CHECK_EXTENSION,
+		    (unsigned long)required_table[i].cap);
+
+		if (has > 0)
 			continue;
+		if (has < 0) {
+			snprintf(why, why_len, "%s: %s", kvm_failed_name(),
+			    strerror(-has));
+			return has;
+		}
 		snprintf(why, why_len, "this kernel's KVM lacks %s",
 		    required_table[i].name);
 		return -ENOTSUP;
@@ -184,7 +216,7 @@ measure_registers(struct measure *m)
 		.s = 1,
 		.g = 1 };
 	struct kvm_sregs s;
-	int err = kvm_ioctl(m->vcpu, KVM_GET_SREGS, &s);
+	int err = kvm_try(m->vcpu, KVM_GET_SREGS, &s);
 
 	if (err < 0)
 		return err;
@@ -193,38 +225,37 @@ measure_registers(struct measure *m)
 	s.cs.selector = 0x8;
 	s.cs.type = 0xb;
 	s.cr0 = 0x21; /* PE, NE */
-	err = kvm_ioctl(m->vcpu, KVM_SET_SREGS, &s);
-	return err < 0 ? err : kvm_ioctl(m->vcpu, KVM_SET_REGS, &regs);
+	err = kvm_try(m->vcpu, KVM_SET_SREGS, &s);
+	return err < 0 ? err : kvm_try(m->vcpu, KVM_SET_REGS, &regs);
 }
 
 static int
-measure_init(int sys_fd, struct measure *m)
+measure_init(int sys_fd, struct measure *m, const uint8_t *code, size_t len)
 {
 	struct kvm_userspace_memory_region mem = { .memory_size = CODE_BYTES };
 	int bytes;
 
-	m->vm = kvm_ioctl(sys_fd, KVM_CREATE_VM, NULL);
+	m->vm = kvm_try(sys_fd, KVM_CREATE_VM, NULL);
 	if (m->vm < 0)
 		return m->vm;
-	(void)kvm_ioctl_val(m->vm, KVM_SET_TSS_ADDR, 0xfffbd000);
+	(void)kvm_try_val(m->vm, KVM_SET_TSS_ADDR, 0xfffbd000);
 	m->code = mmap(NULL, CODE_BYTES, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (m->code == MAP_FAILED)
 		return -errno;
-	memcpy(m->code, measure_code, sizeof(measure_code));
+	memcpy(m->code, code, len);
 	mem.userspace_addr = (uintptr_t)m->code;
-	bytes = kvm_ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &mem);
+	bytes = kvm_try(m->vm, KVM_SET_USER_MEMORY_REGION, &mem);
 	if (bytes < 0)
 		return bytes;
-	m->vcpu = kvm_ioctl(m->vm, KVM_CREATE_VCPU, NULL);
+	m->vcpu = kvm_try(m->vm, KVM_CREATE_VCPU, NULL);
 	if (m->vcpu < 0)
 		return m->vcpu;
-	bytes = kvm_ioctl(sys_fd, KVM_GET_VCPU_MMAP_SIZE, NULL);
+	bytes = kvm_try(sys_fd, KVM_GET_VCPU_MMAP_SIZE, NULL);
 	if (bytes < 0)
 		return bytes;
 	m->run_bytes = (size_t)bytes;
-	m->run = mmap(
-	    NULL, m->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m->vcpu, 0);
+	m->run = kvm_map_run(m->vcpu, m->run_bytes);
 	return m->run == MAP_FAILED ? -errno : measure_registers(m);
 }
 
@@ -240,7 +271,7 @@ measure_rounds(struct measure *m, uint64_t *ret_rate)
 
 	do {
 		uint64_t since = now;
-		int err = kvm_ioctl(m->vcpu, KVM_RUN, NULL);
+		int err = kvm_try(m->vcpu, KVM_RUN, NULL);
 
 		if (err == -EINTR)
 			continue;
@@ -262,12 +293,90 @@ kvm_measure(int sys_fd, uint64_t *ret_rate)
 	struct measure m = {
 		.vm = -1, .vcpu = -1, .code = MAP_FAILED, .run = MAP_FAILED
 	};
-	int err = measure_init(sys_fd, &m);
+	int err = measure_init(sys_fd, &m, measure_code, sizeof(measure_code));
 
 	if (err >= 0)
 		err = measure_rounds(&m, ret_rate);
 	measure_fini(&m);
 	return err;
+}
+
+/* --- what a debugger uses --------------------------------------------------
+ */
+
+#define POINT_DATA 0x800u
+#define POINT_CODE 5u
+#define DR7_EXEC0  0x2u	    /* G0, R/W0 = execute */
+#define DR7_WRITE0 0xd0002u /* G0, R/W0 = write, LEN0 = 4 bytes */
+
+/* 32-bit: mov [0x800], eax; nop; out 0x80, al */
+static const uint8_t register_code[] = { 0xa3, POINT_DATA & 0xff,
+	POINT_DATA >> 8, 0, 0, 0x90, 0xe6, OUT_PORT };
+/* int3: a triple fault where it does not exit, as there is no IDT. */
+static const uint8_t int3_code[] = { 0xcc };
+
+static const struct {
+	size_t feature; /* offset into struct kvm_features */
+	const uint8_t *code;
+	size_t len;
+	uint32_t control;
+	uint32_t gla, dr7;
+} debug_table[] = {
+	{ offsetof(struct kvm_features, exec_points), register_code,
+	    sizeof(register_code), KVM_GUESTDBG_USE_HW_BP, POINT_CODE,
+	    DR7_EXEC0 },
+	{ offsetof(struct kvm_features, data_points), register_code,
+	    sizeof(register_code), KVM_GUESTDBG_USE_HW_BP, POINT_DATA,
+	    DR7_WRITE0 },
+	{ offsetof(struct kvm_features, int3_exits), int3_code,
+	    sizeof(int3_code), KVM_GUESTDBG_USE_SW_BP, 0, 0 },
+};
+
+/* Whether that stops a guest: 1, 0, -errno. */
+static int
+try_debug(int sys_fd, size_t i)
+{
+	struct kvm_guest_debug d = {
+		.control = KVM_GUESTDBG_ENABLE | debug_table[i].control,
+		.arch.debugreg = { [0] = debug_table[i].gla,
+		    [7] = debug_table[i].dr7 },
+	};
+	struct measure m = {
+		.vm = -1, .vcpu = -1, .code = MAP_FAILED, .run = MAP_FAILED
+	};
+	int err =
+	    measure_init(sys_fd, &m, debug_table[i].code, debug_table[i].len);
+
+	if (err >= 0)
+		err = kvm_try(m.vcpu, KVM_SET_GUEST_DEBUG, &d);
+	do {
+		if (err >= 0 || err == -EINTR)
+			err = kvm_try(m.vcpu, KVM_RUN, NULL);
+	} while (err == -EINTR);
+	/* Where the emulator does not know INT3 that is as good. */
+	if (err >= 0)
+		err = m.run->exit_reason == KVM_EXIT_DEBUG ||
+		      (debug_table[i].code == int3_code &&
+			  m.run->exit_reason == KVM_EXIT_INTERNAL_ERROR);
+	measure_fini(&m);
+	return err;
+}
+
+int
+kvm_find_debug(int sys_fd, struct kvm_features *f)
+{
+	for (size_t i = 0; i < ARRAY_LEN(debug_table); i++) {
+		int err = try_debug(sys_fd, i);
+
+		if (err < 0) {
+			log_error("kvm: trying breakpoints: %s: %s",
+			    kvm_failed_name(), strerror(-err));
+			return err;
+		}
+		*(bool *)((char *)f + debug_table[i].feature) = err > 0;
+	}
+	f->debug_known = true;
+	return 0;
 }
 
 int
@@ -282,8 +391,8 @@ kvm_probe(char *why, size_t why_len)
 	if (err == 0) {
 		err = kvm_measure(fd, &rate);
 		if (err < 0)
-			snprintf(why, why_len, "KVM runs no guest code: %s",
-			    strerror(-err));
+			snprintf(why, why_len, "KVM runs no guest code: %s: %s",
+			    kvm_failed_name(), strerror(-err));
 	}
 	close(fd);
 	if (err < 0)

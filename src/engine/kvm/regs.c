@@ -29,10 +29,8 @@ kvm_regs(struct kvm_cpu *k)
 	if (k->regs_valid)
 		return regs;
 	err = kvm_ioctl(k->fd, KVM_GET_REGS, regs);
-	if (err < 0) {
-		log_error("kvm: KVM_GET_REGS: %s", strerror(-err));
+	if (err < 0)
 		return NULL;
-	}
 	k->regs_valid = true;
 	return regs;
 }
@@ -45,10 +43,8 @@ kvm_sregs(struct kvm_cpu *k)
 	if (k->sregs_valid)
 		return &k->sregs;
 	err = kvm_ioctl(k->fd, KVM_GET_SREGS, &k->sregs);
-	if (err < 0) {
-		log_error("kvm: KVM_GET_SREGS: %s", strerror(-err));
+	if (err < 0)
 		return NULL;
-	}
 	k->sregs_valid = true;
 	return &k->sregs;
 }

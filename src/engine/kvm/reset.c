@@ -66,18 +66,24 @@ msrs_read(struct kvm_cpu *k)
 		struct kvm_msr_entry entry;
 	} one = { .head.nmsrs = 1 };
 	struct kvm_msrs *m;
+	int err;
 
 	if (list == NULL)
 		return NULL;
 	m = calloc(1, sizeof(*m) + list->nmsrs * sizeof(struct kvm_msr_entry));
-	for (uint32_t i = 0; m != NULL && i < list->nmsrs; i++) {
+	err = m != NULL ? 0 : -ENOMEM;
+	for (uint32_t i = 0; i < list->nmsrs && err >= 0; i++) {
 		one.entry = (struct kvm_msr_entry){ .index = list->indices[i] };
-		if (kvm_ioctl(k->fd, KVM_GET_MSRS, &one) == 1)
+		err = kvm_ioctl(k->fd, KVM_GET_MSRS, &one);
+		if (err == 1)
 			m->entries[m->nmsrs++] = one.entry;
 	}
 	free(list);
-	if (m == NULL)
-		errno = ENOMEM;
+	if (err < 0) {
+		free(m);
+		m = NULL;
+		errno = -err;
+	}
 	return m;
 }
 
@@ -161,7 +167,7 @@ registers_reset(struct kvm_cpu *k)
 }
 
 /* One by one: a kernel may refuse to take back what it told. */
-static void
+static int
 msrs_reset(struct kvm_cpu *k)
 {
 	const struct kvm_msrs *m = k->power_on->msrs;
@@ -170,12 +176,16 @@ msrs_reset(struct kvm_cpu *k)
 		struct kvm_msr_entry entry;
 	} one = { .head.nmsrs = 1 };
 
-	for (uint32_t i = 0; i < m->nmsrs; i++) {
+	int err = 0;
+
+	for (uint32_t i = 0; i < m->nmsrs && err >= 0; i++) {
 		one.entry = m->entries[i];
-		if (kvm_ioctl(k->fd, KVM_SET_MSRS, &one) != 1)
+		err = kvm_ioctl(k->fd, KVM_SET_MSRS, &one);
+		if (err == 0)
 			log_debug(
 			    "kvm: MSR %#x keeps its value", one.entry.index);
 	}
+	return err;
 }
 
 static int
@@ -193,11 +203,13 @@ static int
 fpu_reset(struct kvm_cpu *k)
 {
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 1 };
-	int err = kvm_ioctl(k->fd, KVM_SET_XCRS, &xcrs);
+	int err = kvm_try(k->fd, KVM_SET_XCRS, &xcrs);
 
 	/* A host without XSAVE has no XCR0. */
-	if (err < 0 && err != -EINVAL)
+	if (err < 0 && err != -EINVAL) {
+		log_error("kvm: KVM_SET_XCRS: %s", strerror(-err));
 		return err;
+	}
 	return kvm_ioctl(k->fd, KVM_SET_XSAVE, &k->power_on->xsave);
 }
 
@@ -243,8 +255,10 @@ kvm_vcpu_reset(struct vcpu *vcpu)
 	struct kvm_cpu *k = kvm_cpu_of(vcpu);
 	int err = k->unfinished ? kvm_finish(k) : 0;
 
+	k->owes_exit = false;
 	registers_reset(k);
-	msrs_reset(k);
+	if (err >= 0)
+		err = msrs_reset(k);
 	for (size_t i = 0; i < ARRAY_LEN(step_table) && err >= 0; i++)
 		err = step_table[i](k);
 	return MIN(err, 0);

@@ -121,18 +121,6 @@ enter(struct kvm_cpu *k)
 	return err;
 }
 
-int
-kvm_finish(struct kvm_cpu *k)
-{
-	int err;
-
-	if (!k->unfinished)
-		return 0;
-	__atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	err = enter(k);
-	return err == -EINTR || err == -EAGAIN ? 0 : err;
-}
-
 /* --- leaving -------------------------------------------------------------- */
 
 enum next { STAY, LEAVE };
@@ -171,7 +159,7 @@ leave_stopped(struct kvm_cpu *k, struct vm_exit *x)
 static enum next
 leave_finished(struct kvm_cpu *k, struct vm_exit *x)
 {
-	int err = kvm_finish(k);
+	int err = k->finishing ? 0 : kvm_finish(k);
 
 	return err == 0 ? LEAVE
 			: leave_failed(k, x, err, "KVM_RUN fails to finish");
@@ -359,7 +347,11 @@ exit_internal(struct kvm_cpu *k, struct vm_exit *x)
 		return leave_failed(k, x, (int)why,
 		    what != NULL ? what : "an internal error of KVM");
 	leave(k, x, VM_EXITCODE_BOGUS);
+	if (kvm_debug_int3(k, x))
+		return LEAVE;
 	err = kvm_step(k, x);
+	if (err == 0 && k->cap[VM_CAP_MTRAP_EXIT])
+		return leave(k, x, VM_EXITCODE_MTRAP);
 	if (err < 0)
 		return leave_failed(k, x, (int)why, what);
 	return err == 0 ? STAY : LEAVE;
@@ -393,6 +385,50 @@ handle(struct kvm_cpu *k, struct vm_exit *x)
 	    k, x, (int)why, "an exit this engine does not know");
 }
 
+/* --- finishing ------------------------------------------------------------ */
+
+/* One more piece of the same access; what is unclaimed was told with the first.
+ */
+static bool
+finish_piece(struct kvm_cpu *k)
+{
+	struct vm_exit unused;
+	exit_fn fn = NULL;
+
+	switch (k->run->exit_reason) {
+	case KVM_EXIT_IO:
+	case KVM_EXIT_MMIO:
+	case KVM_EXIT_X86_RDMSR:
+	case KVM_EXIT_X86_WRMSR:
+		fn = exit_table[k->run->exit_reason];
+		break;
+	default:
+		return false;
+	}
+	(void)fn(k, &unused);
+	return true;
+}
+
+/*
+ * An access across pages and a string come in pieces; a step ends here, too.
+ * The kernel breaks strings off after some.
+ */
+int
+kvm_finish(struct kvm_cpu *k)
+{
+	int err = 0;
+
+	k->finishing = true;
+	while (k->unfinished && err == 0) {
+		__atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		err = enter(k);
+		if (err == 0 && !finish_piece(k))
+			k->owes_exit = true;
+	}
+	k->finishing = false;
+	return err == -EINTR || err == -EAGAIN ? 0 : err;
+}
+
 /* --- events from other threads -------------------------------------------- */
 
 static enum next
@@ -423,14 +459,35 @@ run_failed(struct kvm_cpu *k, struct vm_exit *x, int err)
 			   : strerror(-err));
 }
 
+/* Before each entry: what is still to be told, or a step that needs help. */
+static enum next
+before_entry(struct kvm_cpu *k, struct vm_exit *x)
+{
+	if (unlikely(k->owes_exit)) {
+		k->owes_exit = false;
+		return handle(k, x);
+	}
+	if (likely(!k->cap[VM_CAP_MTRAP_EXIT]))
+		return STAY;
+	leave(k, x, VM_EXITCODE_BOGUS);
+	if (!kvm_debug_step(k, x))
+		return STAY;
+	return x->exitcode == VM_EXITCODE_MTRAP ? leave(k, x, VM_EXITCODE_MTRAP)
+						: LEAVE;
+}
+
 int
 kvm_vcpu_run(struct vcpu *vcpu, struct vm_exit *x)
 {
 	struct kvm_cpu *k = kvm_cpu_of(vcpu);
 	const uint32_t *events = vcpu_events(vcpu);
 	enum next next = STAY;
-	int err;
+	int err = __atomic_load_n(&k->vm->broken, __ATOMIC_RELAXED);
 
+	if (unlikely(err != 0)) {
+		leave_failed(k, x, err, "the interrupt controllers");
+		return 0;
+	}
 	__atomic_store_n(&k->tid, thread_ready(), __ATOMIC_SEQ_CST);
 	while (next == STAY) {
 		__atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
@@ -438,6 +495,9 @@ kvm_vcpu_run(struct vcpu *vcpu, struct vm_exit *x)
 			next = take_events(k, x);
 			continue;
 		}
+		next = before_entry(k, x);
+		if (unlikely(next == LEAVE))
+			break;
 		err = enter(k);
 		next = err < 0 ? run_failed(k, x, err) : handle(k, x);
 	}

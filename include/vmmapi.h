@@ -134,7 +134,9 @@ enum vm_exitcode {
 	VM_EXITCODE_BOGUS = 2, /* kicked: run again */
 	VM_EXITCODE_RDMSR = 3, /* MSR nobody claims */
 	VM_EXITCODE_WRMSR = 4,
-	VM_EXITCODE_HLT = 5,	   /* only with VM_CAP_HALT_EXIT */
+	/* Only with VM_CAP_HALT_EXIT, and not where the kernel keeps a halted
+	 * processor (FreeBSD's vmm, engine kvm): there it is only counted. */
+	VM_EXITCODE_HLT = 5,
 	VM_EXITCODE_MTRAP = 6,	   /* one instruction done, VM_CAP_MTRAP_EXIT */
 	VM_EXITCODE_PAUSE = 7,	   /* only with VM_CAP_PAUSE_EXIT */
 	VM_EXITCODE_PAGING = 8,	   /* never returned: engines resolve it */

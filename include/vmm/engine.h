@@ -32,10 +32,12 @@ struct vm_engine_ops {
 	const char *name;    /* as given to -E */
 	const char *summary; /* one line for --help */
 	/*
-	 * Every vCPU's thread runs from the beginning: the engine itself keeps
-	 * a processor that waits for its start-up message.
+	 * The engine itself keeps a processor that is halted or waits for its
+	 * start-up message, like FreeBSD's vmm with its APICs: every vCPU's
+	 * thread runs from the beginning, and vm_run() reports no HLT and no
+	 * SPINUP_AP.
 	 */
-	bool starts_aps;
+	bool keeps_idle;
 	/*
 	 * Can this host run it?  0, VM_ENGINE_SLOW, or -errno, with the reason
 	 * in one line.  `why` is also set on success when it is worth telling.
@@ -64,6 +66,12 @@ struct vm_engine_ops {
 	int (*vcpu_run)(struct vcpu *, struct vm_exit *);
 	/* Make vcpu_run notice vcpu_events() soon.  Any thread. */
 	void (*vcpu_kick)(struct vcpu *);
+	/*
+	 * Optional: what the engine counts by itself, by enum vm_stat.  Bit n
+	 * of the value: val[n] is set, and stands for the core's own.  Any
+	 * thread.
+	 */
+	uint64_t (*vcpu_stats)(struct vcpu *, uint64_t *val);
 
 	int (*get_reg)(struct vcpu *, enum vm_reg_name, uint64_t *ret_val);
 	int (*set_reg)(struct vcpu *, enum vm_reg_name, uint64_t val);

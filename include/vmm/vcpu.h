@@ -142,6 +142,7 @@ enum vm_stat {
 	VMSTAT_VMEXIT_NMI_WINDOW,
 	VMSTAT_VMEXIT_INOUT,
 	VMSTAT_VMEXIT_CPUID,
+	VMSTAT_VMEXIT_NESTED_FAULT,
 	VMSTAT_VMEXIT_MMIO,
 	VMSTAT_VMEXIT_UNKNOWN,
 	VMSTAT_VMEXIT_USERSPACE,
@@ -155,17 +156,21 @@ enum vm_stat {
 	VMSTAT_NMIS_DELIVERED,
 	VMSTAT_EXTINTS_DELIVERED,
 	/* ours */
-	VMSTAT_INSNS,	     /* guest instructions, engine soft */
-	VMSTAT_BLOCKS_BUILT, /* decoded blocks made */
-	VMSTAT_BLOCKS_KEPT,  /* ... saved from the old half of the cache */
-	VMSTAT_CODE_TURNS,   /* ... whose halves changed roles */
+	VMSTAT_IRQS_DELIVERED, /* engine kvm */
+	VMSTAT_INSNS,	       /* guest instructions, engine soft */
+	VMSTAT_BLOCKS_BUILT,   /* decoded blocks made */
+	VMSTAT_BLOCKS_KEPT,    /* ... saved from the old half of the cache */
+	VMSTAT_CODE_TURNS,     /* ... whose halves changed roles */
 	VMSTAT_TLB_FILLS,
 	VMSTAT_CODE_INVAL,    /* self-modifying code seen */
 	VMSTAT_HOST_NOTIFY,   /* writes to port 0x488 */
 	VMSTAT_INSNS_STEPPED, /* done by the software CPU for another engine */
 	VMSTAT_COUNT_
 };
-uint64_t *vcpu_stats(struct vcpu *); /* VMSTAT_COUNT_ of them */
+/* The core's own, VMSTAT_COUNT_ of them; to be added to. */
+uint64_t *vcpu_stats(struct vcpu *);
+/* With what the engine counts by itself.  Any thread. */
+void vcpu_stats_read(struct vcpu *, uint64_t ret[VMSTAT_COUNT_]);
 static inline void
 vcpu_stat_add(uint64_t *stats, enum vm_stat s, uint64_t n)
 {

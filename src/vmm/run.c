@@ -509,7 +509,7 @@ run_begin(struct vmctx *ctx)
 		if (vcpu == NULL) {
 			err = -errno;
 			log_error("vcpu %u: %s", i, strerror(errno));
-		} else if (i == 0 || ctx->engine->starts_aps) {
+		} else if (i == 0 || ctx->engine->keeps_idle) {
 			err = vcpu_apply_opts(vcpu, &ctx->opts);
 		}
 	}
@@ -525,7 +525,7 @@ run_begin(struct vmctx *ctx)
 		return err;
 	}
 	/* From here on who fails ends a run that has begun. */
-	for (unsigned int i = 1; i < vm_ncpus(ctx) && ctx->engine->starts_aps;
+	for (unsigned int i = 1; i < vm_ncpus(ctx) && ctx->engine->keeps_idle;
 	     i++)
 		if (vcpu_start(vm_vcpu_get(ctx, i)) != 0)
 			vm_abort(ctx);
@@ -591,6 +591,7 @@ void
 vm_vcpu_brief(struct vmctx *ctx, unsigned int id, struct vcpu_brief *ret)
 {
 	struct vcpu *vcpu = vm_vcpu_get(ctx, id);
+	uint64_t stats[VMSTAT_COUNT_];
 
 	*ret = (struct vcpu_brief){ 0 };
 	if (vcpu == NULL)
@@ -599,8 +600,7 @@ vm_vcpu_brief(struct vmctx *ctx, unsigned int id, struct vcpu_brief *ret)
 	ret->halted = __atomic_load_n(&vcpu->sleeping, __ATOMIC_SEQ_CST) != 0;
 	ret->active = cpuset_has(&ctx->active, id);
 	ret->rip = __atomic_load_n(&vcpu->last_rip, __ATOMIC_RELAXED);
-	ret->exits = __atomic_load_n(
-	    &vcpu->stats[VMSTAT_VMEXIT_COUNT], __ATOMIC_RELAXED);
-	ret->insns =
-	    __atomic_load_n(&vcpu->stats[VMSTAT_INSNS], __ATOMIC_RELAXED);
+	vcpu_stats_read(vcpu, stats);
+	ret->exits = stats[VMSTAT_VMEXIT_COUNT];
+	ret->insns = stats[VMSTAT_INSNS];
 }

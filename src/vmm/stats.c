@@ -4,7 +4,8 @@
  * (docs/bhyve.md 2.6), and bhyvectl's way to print them (3.1).
  *
  * A vCPU adds to its own counters while anybody reads them, hence the relaxed
- * atomics; a snapshot of several counters is not one moment.
+ * atomics; a snapshot of several counters is not one moment.  What an engine
+ * counts by itself is asked for only when somebody reads.
  */
 #include "vm_priv.h"
 
@@ -26,6 +27,7 @@ static const char *const stat_desc_table[VMSTAT_COUNT_] = {
 	[VMSTAT_VMEXIT_NMI_WINDOW] = "vm exits due to nmi window opening",
 	[VMSTAT_VMEXIT_INOUT] = "number of times in/out was intercepted",
 	[VMSTAT_VMEXIT_CPUID] = "number of times cpuid was intercepted",
+	[VMSTAT_VMEXIT_NESTED_FAULT] = "vm exits due to nested page fault",
 	[VMSTAT_VMEXIT_MMIO] = "vm exits for instruction emulation",
 	[VMSTAT_VMEXIT_UNKNOWN] = "number of vm exits for unknown reason",
 	[VMSTAT_VMEXIT_USERSPACE] = "number of vm exits handled in userspace",
@@ -38,6 +40,7 @@ static const char *const stat_desc_table[VMSTAT_COUNT_] = {
 	[VMSTAT_IDLE_NS] = "number of ticks vcpu was idle", /* of 1 ns */
 	[VMSTAT_NMIS_DELIVERED] = "number of NMIs delivered to vcpu",
 	[VMSTAT_EXTINTS_DELIVERED] = "number of ExtINTs delivered to vcpu",
+	[VMSTAT_IRQS_DELIVERED] = "number of interrupts delivered to vcpu",
 	[VMSTAT_INSNS] = "guest instructions executed",
 	[VMSTAT_BLOCKS_BUILT] = "code blocks decoded",
 	[VMSTAT_BLOCKS_KEPT] = "code blocks kept in use",
@@ -65,13 +68,32 @@ vcpu_stats(struct vcpu *vcpu)
 	return vcpu->stats;
 }
 
+void
+vcpu_stats_read(struct vcpu *vcpu, uint64_t ret[VMSTAT_COUNT_])
+{
+	const struct vm_engine_ops *engine = vcpu->ctx->engine;
+	uint64_t own[VMSTAT_COUNT_], have;
+
+	have = engine->vcpu_stats != NULL ? engine->vcpu_stats(vcpu, own) : 0;
+	for (unsigned int i = 0; i < VMSTAT_COUNT_; i++)
+		ret[i] = have & BIT64(i) ? own[i]
+					 : __atomic_load_n(&vcpu->stats[i],
+					       __ATOMIC_RELAXED);
+}
+
 const uint64_t *
 vm_get_stats(struct vcpu *vcpu, struct timeval *ret_tv, int *ret_n)
 {
+	uint64_t now[VMSTAT_COUNT_];
+
 	if (ret_tv != NULL)
 		gettimeofday(ret_tv, NULL);
+	vcpu_stats_read(vcpu, now);
+	for (unsigned int i = 0; i < VMSTAT_COUNT_; i++)
+		__atomic_store_n(
+		    &vcpu->stats_told[i], now[i], __ATOMIC_RELAXED);
 	*ret_n = VMSTAT_COUNT_;
-	return vcpu->stats;
+	return vcpu->stats_told;
 }
 
 const char *
@@ -87,13 +109,14 @@ vm_print_stats(struct vmctx *ctx, FILE *f)
 {
 	for (unsigned int id = 0; id < VM_MAXCPU; id++) {
 		struct vcpu *vcpu = vm_vcpu_get(ctx, id);
+		uint64_t now[VMSTAT_COUNT_];
 
 		if (vcpu == NULL)
 			continue;
+		vcpu_stats_read(vcpu, now);
 		fprintf(f, "vcpu%u\n", id);
 		for (int i = 0; i < VMSTAT_COUNT_; i++)
 			fprintf(f, "%-40s\t%" PRId64 "\n", stat_desc_table[i],
-			    (int64_t)__atomic_load_n(
-				&vcpu->stats[i], __ATOMIC_RELAXED));
+			    (int64_t)now[i]);
 	}
 }

@@ -136,7 +136,8 @@ struct vcpu {
 	pthread_t thread;
 	bool has_thread; /* to be joined; only by who starts or joins it */
 
-	uint64_t stats[VMSTAT_COUNT_]; /* atomic, relaxed */
+	uint64_t stats[VMSTAT_COUNT_];	    /* atomic, relaxed */
+	uint64_t stats_told[VMSTAT_COUNT_]; /* the same: vm_get_stats()'s */
 };
 
 /* -EBUSY: another thread runs it, so an engine must not be asked. */

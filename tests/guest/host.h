@@ -60,6 +60,7 @@ extern const struct pair_group cpu_group, debug_group, ends_group, exits_group,
 
 struct guest {
 	const struct pair *pair;
+	const struct vm_engine_ops *engine;
 	struct vmctx *ctx;
 	struct acpi_pm *pm;
 	struct pci_bus *pci;

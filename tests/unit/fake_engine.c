@@ -268,6 +268,17 @@ fake_dirty_fetch(struct vmctx *ctx, uint64_t *bits)
 	return 0;
 }
 
+static uint64_t
+fake_stats(struct vcpu *vcpu, uint64_t *val)
+{
+	const struct fake_vcpu *f = fake_vcpu(vcpu);
+
+	for (unsigned int i = 0; i < VMSTAT_COUNT_; i++)
+		if (f->stats_have & BIT64(i))
+			val[i] = f->stat;
+	return f->stats_have;
+}
+
 #define FAKE_OPS(name_, create)                                                \
 	.name = name_, .summary = "for tests", .probe = fake_probe,            \
 	.vm_create = create, .vm_destroy = fake_destroy,                       \
@@ -282,7 +293,8 @@ fake_dirty_fetch(struct vmctx *ctx, uint64_t *bits)
 	.set_debug = fake_set_debug, .get_xsave = fake_get_xsave,              \
 	.set_xsave = fake_set_xsave, .set_intinfo = fake_set_intinfo,          \
 	.get_intinfo = fake_get_intinfo, .posted_set = fake_posted_set,        \
-	.dirty_log = fake_dirty_log, .dirty_fetch = fake_dirty_fetch
+	.dirty_log = fake_dirty_log, .dirty_fetch = fake_dirty_fetch,          \
+	.vcpu_stats = fake_stats
 
 const struct vm_engine_ops fake_engine = { FAKE_OPS("fake", fake_create) };
 const struct vm_engine_ops fake_engine_broken = { FAKE_OPS(

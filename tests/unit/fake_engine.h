@@ -25,6 +25,7 @@ struct fake_vcpu {
 	int inject_err; /* what inject answers */
 	uint64_t intinfo;
 	_Atomic unsigned int kicks, runs;
+	uint64_t stats_have, stat; /* what the engine counts, all equal */
 };
 
 struct fake_vm {

@@ -319,6 +319,33 @@ briefs_and_stats(void **state)
 	vm_close(ctx);
 }
 
+/* What the engine counts stands for the core's own counter, and only that. */
+static void
+engines_stats(void **state)
+{
+	struct vmctx *ctx = fake_vm_new(1, NULL);
+	struct vcpu *vcpu = vm_vcpu_get(ctx, 0);
+	uint64_t now[VMSTAT_COUNT_];
+	struct vcpu_brief b;
+	int n;
+
+	vcpu_stat_add(vcpu_stats(vcpu), VMSTAT_VMEXIT_COUNT, 3);
+	vcpu_stat_add(vcpu_stats(vcpu), VMSTAT_VMEXIT_RDMSR, 5);
+	fake_vcpu(vcpu)->stats_have = BIT64(VMSTAT_VMEXIT_COUNT);
+	fake_vcpu(vcpu)->stat = 77;
+	vcpu_stats_read(vcpu, now);
+	assert_int_equal(now[VMSTAT_VMEXIT_COUNT], 77);
+	assert_int_equal(now[VMSTAT_VMEXIT_RDMSR], 5);
+	assert_int_equal(now[VMSTAT_VMEXIT_HLT], 0);
+	vm_vcpu_brief(ctx, 0, &b);
+	assert_int_equal(b.exits, 77);
+	assert_int_equal(vm_get_stats(vcpu, &n)[VMSTAT_VMEXIT_COUNT], 77);
+	/* The core's is still there for an engine that cannot read its own. */
+	fake_vcpu(vcpu)->stats_have = 0;
+	assert_int_equal(vm_get_stats(vcpu, &n)[VMSTAT_VMEXIT_COUNT], 3);
+	vm_close(ctx);
+}
+
 int
 main(void)
 {
@@ -327,6 +354,7 @@ main(void)
 		cmocka_unit_test(no_lost_wakeup),
 		cmocka_unit_test(no_lost_wakeup_polling),
 		cmocka_unit_test(all_halted),
+		cmocka_unit_test(engines_stats),
 		cmocka_unit_test(all_halted_polling),
 		cmocka_unit_test(an_nmi_in_flight_is_no_halt),
 		cmocka_unit_test(sipi_from_outside),

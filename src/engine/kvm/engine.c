@@ -165,6 +165,7 @@ cpu_init(struct kvm_cpu *k)
 	err = kvm_try(k->fd, KVM_GET_TSC_KHZ, NULL);
 	if (err > 0)
 		k->vm->tsc_khz = (uint32_t)err;
+	kvm_stats_open(k);
 	err = kvm_cpuid_set(k);
 	if (err == 0)
 		err = kvm_power_on_save(k);
@@ -179,6 +180,7 @@ kvm_vcpu_destroy(struct vcpu *vcpu)
 	if (k == NULL)
 		return;
 	kvm_step_free(k);
+	kvm_stats_close(k);
 	kvm_power_on_free(k);
 	kvm_late_unmap(k);
 	if (k->run != MAP_FAILED)
@@ -211,8 +213,8 @@ kvm_vcpu_create(struct vcpu *vcpu)
 /* --- capabilities --------------------------------------------------------- */
 
 /*
- * Halted vCPUs sleep in the kernel, which also yields when one spins, so that
- * -H and -P ask for what is so.
+ * Halted vCPUs sleep in the kernel, so that -H asks for what is so.  Of PAUSE
+ * exits the kernel takes those of a loop, to yield, and tells nobody.
  */
 static int
 kvm_get_cap(struct vcpu *vcpu, enum vm_cap_type cap, int *ret_val)
@@ -235,8 +237,10 @@ kvm_set_cap(struct vcpu *vcpu, enum vm_cap_type cap, int val)
 		return err;
 	if (cap == VM_CAP_UNRESTRICTED_GUEST || cap == VM_CAP_ENABLE_INVPCID)
 		return val != 0 ? 0 : -ENOTSUP;
+	if (cap == VM_CAP_PAUSE_EXIT)
+		return val == 0 ? 0 : -ENOTSUP;
 	k->cap[cap] = val != 0;
-	if (cap == VM_CAP_HALT_EXIT || cap == VM_CAP_PAUSE_EXIT)
+	if (cap == VM_CAP_HALT_EXIT)
 		return 0;
 	return kvm_debug_update(k);
 }
@@ -260,7 +264,7 @@ extern const struct vm_engine_ops kvm_engine_ops;
 const struct vm_engine_ops kvm_engine_ops = {
 	.name = "kvm",
 	.summary = "hardware virtualization, Linux's /dev/kvm",
-	.starts_aps = true,
+	.keeps_idle = true,
 	.probe = kvm_probe,
 	.vm_create = kvm_vm_create,
 	.vm_destroy = kvm_vm_destroy,
@@ -273,6 +277,7 @@ const struct vm_engine_ops kvm_engine_ops = {
 	.vcpu_reset = kvm_vcpu_reset,
 	.vcpu_run = kvm_vcpu_run,
 	.vcpu_kick = kvm_vcpu_kick,
+	.vcpu_stats = kvm_vcpu_stats,
 	.get_reg = kvm_get_reg,
 	.set_reg = kvm_set_reg,
 	.get_desc = kvm_get_desc,

@@ -110,8 +110,8 @@ struct kvm_cpu {
 	uint32_t asked, waits; /* atomic */
 	uint64_t halted_rip;   /* at the last answer, with HLT in the guest */
 
-	int stats_fd;
-	struct kvm_stats *stats;
+	int stats_fd;		 /* stats.c */
+	struct kvm_stats *stats; /* not changed while the vCPU exists */
 };
 
 static inline struct kvm_cpu *
@@ -241,6 +241,13 @@ int kvm_watch_start(struct kvm_machine *);
 void kvm_watch_stop(struct kvm_machine *);
 /* In the vCPU's thread, out of the guest: is it halted for good? */
 void kvm_watch_answer(struct kvm_cpu *);
+
+/* --- stats.c -------------------------------------------------------------- */
+
+/* Without them our own counters are all there is. */
+void kvm_stats_open(struct kvm_cpu *);
+void kvm_stats_close(struct kvm_cpu *);
+uint64_t kvm_vcpu_stats(struct vcpu *, uint64_t *val);
 
 /* --- guestdbg.c ----------------------------------------------------------- */
 

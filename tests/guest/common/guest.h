@@ -71,6 +71,8 @@ uint32_t guest_param(unsigned int n);
 /* The host's own service `which` with an argument; its answer. */
 uint64_t guest_call(uint64_t which, uint64_t arg);
 void guest_end(void) __attribute__((noreturn));
+/* The way to the host: report.c, or tests/kvm/debugcon.c. */
+void report_send(struct guest_report *);
 
 /* --- processors and traps
  * ------------------------------------------------------ */

@@ -160,26 +160,13 @@ copy_text(char *dst, size_t n, const char *src)
 /* --- reports
  * ------------------------------------------------------------------------ */
 
-static void
-send(struct guest_report *r)
-{
-	out32(GUEST_PORT_REPORT, (uint32_t)(uintptr_t)r);
-}
-
-uint32_t
-guest_param(unsigned int n)
-{
-	out32(GUEST_PORT_PARAM, n);
-	return in32(GUEST_PORT_PARAM);
-}
-
 uint64_t
 guest_call(uint64_t which, uint64_t arg)
 {
 	call_page.kind = GUEST_REPORT_CALL;
 	call_page.value[0] = which;
 	call_page.value[1] = arg;
-	send(&call_page);
+	report_send(&call_page);
 	return *(volatile uint64_t *)&call_page.value[1];
 }
 
@@ -188,7 +175,7 @@ guest_end(void)
 {
 	report_page.kind = GUEST_REPORT_END;
 	for (;;) {
-		send(&report_page);
+		report_send(&report_page);
 		cpu_pause();
 	}
 }
@@ -301,7 +288,7 @@ run_one(const struct guest_test *t)
 	    test_failed != 0	  ? fail_text
 	    : skip_reason != NULL ? skip_reason
 				  : "");
-	send(&report_page);
+	report_send(&report_page);
 }
 
 /* --- traps

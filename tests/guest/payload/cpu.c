@@ -401,7 +401,9 @@ test_cpuid(void)
 	CHECK((r.ecx & 1u << 2) == 0);	/* no SVM */
 	r = cpuid(0x80000008, 0);
 	CHECK_RANGE(r.eax & 0xff, 36, 52);
-	CHECK_EQ(r.eax >> 8 & 0xff, 48);
+	/* 57 bits of linear address where CR4.LA57 can be set. */
+	CHECK_EQ(
+	    r.eax >> 8 & 0xff, (cpuid(7, 0).ecx & 1u << 16) != 0 ? 57 : 48);
 	/* Past the end on AMD: all zero, or as the last leaf on Intel. */
 	if (is_amd()) {
 		r = cpuid(0x3fffffff, 0);

@@ -8,6 +8,7 @@
 
 #define PORT	 0x500
 #define NCOUNT	 200000u
+#define NPORT	 20000u /* elements of a port: each may be an exit */
 #define TIMER	 VEC_TEST
 #define PF	 14
 #define NPAGES	 16
@@ -204,11 +205,11 @@ test_ins(void)
 {
 	uint32_t *dst = space();
 
-	start(NCOUNT, dst, NULL, 4);
-	CHECK_EQ(rep_insl(dst, NULL, NCOUNT, 0), 0);
+	start(NPORT, dst, NULL, 4);
+	CHECK_EQ(rep_insl(dst, NULL, NPORT, 0), 0);
 	stop();
-	check_numbers(dst, NCOUNT);
-	CHECK_EQ(guest_call(PORT_READS, 0), NCOUNT);
+	check_numbers(dst, NPORT);
+	CHECK_EQ(guest_call(PORT_READS, 0), NPORT);
 	CHECK(ninside > 0);
 }
 
@@ -217,10 +218,10 @@ test_outs(void)
 {
 	uint32_t *src = numbers();
 
-	start(NCOUNT, NULL, src, 4);
-	CHECK_EQ(rep_outsl(NULL, src, NCOUNT, 0), 0);
+	start(NPORT, NULL, src, 4);
+	CHECK_EQ(rep_outsl(NULL, src, NPORT, 0), 0);
 	stop();
-	CHECK_EQ(guest_call(PORT_WRITES, 0), NCOUNT);
+	CHECK_EQ(guest_call(PORT_WRITES, 0), NPORT);
 	CHECK_EQ(guest_call(PORT_WRONG, 0), 0);
 	CHECK(ninside > 0);
 }

@@ -18,7 +18,8 @@ import time
 
 from common import Failure, Terminal, check_log, need
 
-BASE = ["-H", "-s", "0,hostbridge", "-s", "31,lpc", "-l", "com1,stdio"]
+ENGINE = os.environ.get("TEST_ENGINE")  # tests/kvm/suite.py: kvm
+BASE = [*(["-E", ENGINE] if ENGINE else []), "-H", "-s", "0,hostbridge", "-s", "31,lpc", "-l", "com1,stdio"]
 
 
 class Guest:
@@ -81,6 +82,14 @@ def c1(g):
 
 def c2(g):
     shell(g, 2)
+
+
+def demo(g):
+    """Two processors, a shell, power-off: the shortest whole boot."""
+    status, out, err = g.run(2, "quiet script=demo")
+    need("processors: 2" in out and "hello from the guest" in out,
+         out[-3000:] + err)
+    need(status == 1, f"status {status}, expected 1 (power-off)")
 
 
 def c4(g):
@@ -187,7 +196,7 @@ def power_button(g):
 
 
 CASES = {f.__name__: f for f in (
-    c1, c2, c4, c8, reset, halt, panic, triple, high_memory, acpi_off, twenty,
+    c1, c2, c4, c8, demo, reset, halt, panic, triple, high_memory, acpi_off, twenty,
     terminal, power_button, no_root)}
 
 

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import time
 
-from machine import Failure, Machine, Stream, TIMEOUT, need, run_tests
+from machine import (ENGINE, Failure, Machine, Stream, TIMEOUT, need,
+                     run_tests)
 
 NO_DATA = "ffffffff"
 FLOOD = 0x100000
@@ -365,7 +366,7 @@ def test_dbg_port_taken():
     port = free_port()
     with dbg(port) as m:
         run = subprocess.run(
-            [program, "-E", "soft", "-g", str(port), "--kernel", payload, "vm"],
+            [program, "-E", ENGINE, "-g", str(port), "--kernel", payload, "vm"],
             stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT,
             check=False)
         want = (f"bhyve: bvmdbg: listening on 127.0.0.1:{port}: "

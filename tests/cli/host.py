@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-from machine import GUEST_MB, Machine, TIMEOUT, need, run_tests
+from machine import ENGINE, GUEST_MB, Machine, TIMEOUT, need, run_tests
 
 MB = 1 << 20
 GUEST_BYTES = GUEST_MB * MB
@@ -220,7 +220,7 @@ def test_wired_refused():
     # An unprivileged user may not be able to reach the program's folder.
     with open(program, "rb") as p, open(payload, "rb") as k:
         run = subprocess.run(
-            [f"/proc/self/fd/{p.fileno()}", "-E", "soft", "-m", "32M", "-S",
+            [f"/proc/self/fd/{p.fileno()}", "-E", ENGINE, "-m", "32M", "-S",
              "--kernel", f"/proc/self/fd/{k.fileno()}", "vm"],
             stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT,
             check=False, pass_fds=(p.fileno(), k.fileno()),

@@ -14,6 +14,8 @@ import tty
 # A size that no other mapping of the program has.
 GUEST_MB = 37
 TIMEOUT = 60
+# tests/kvm/suite.py runs the same tests on engine kvm.
+ENGINE = os.environ.get("TEST_ENGINE", "soft")
 
 
 class Failure(Exception):
@@ -63,7 +65,7 @@ class Stream:
 
 
 class Machine:
-    def __init__(self, program, payload, *options, engine="soft", **popen):
+    def __init__(self, program, payload, *options, engine=ENGINE, **popen):
         self.com1, slave = pty.openpty()
         tty.setraw(slave)
         self.slave = slave  # stays open: the terminal must not hang up

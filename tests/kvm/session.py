@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Runs a plan on a machine with /dev/kvm; suite.py made it and judges.
+
+usage: session.py WORK
+
+WORK/plan.json: entries with name, argv and seconds.  For each WORK/out/NAME gets
+the output, WORK/out/NAME.status the status and the seconds it took.
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+
+def where():
+    if os.environ.get("BHYVE_KVMHOST") == "tcg":
+        return "kvm on QEMU TCG's SVM"
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        model = [line.split(":")[1].strip() for line in f if "model name" in line]
+    return "kvm on hardware, " + (model or ["unnamed"])[0]
+
+
+def run(entry, out):
+    started = time.monotonic()
+    with open(out, "wb") as f:
+        try:
+            status = subprocess.run(
+                entry["argv"], stdin=subprocess.DEVNULL, stdout=f,
+                stderr=subprocess.STDOUT, timeout=entry["seconds"],
+                check=False).returncode
+        except subprocess.TimeoutExpired:
+            f.write(b"\nBail out! timeout\n")
+            status = 124
+    return status, time.monotonic() - started
+
+
+def main():
+    work = pathlib.Path(sys.argv[1])
+    for entry in json.loads((work / "plan.json").read_text()):
+        name = entry["name"].replace("/", "_")
+        status, took = run(entry, work / "out" / name)
+        (work / "out" / (name + ".status")).write_text(f"{status} {took:.1f}\n")
+        print(f"{entry['name']}: {status}, {took:.1f} s", flush=True)
+    (work / "where").write_text(where() + "\n")
+
+
+main()

@@ -1,0 +1,266 @@
+#!/usr/bin/env python3
+"""The kvm suite: what runs on engine soft, on engine kvm, in one session.
+
+usage: suite.py --build DIR --groups G,G... --asm A,A... [--only REGEX]
+
+Where there is KVM on hardware it is used; else tools/kvmhost.py's machine, started once.
+The plan is every group of the guest suite, every program of tests/cpu/asm, and the lines
+of the file `list`.  Meanwhile the guest groups run here on engine soft: the same tests
+must have reported the same, but for those that `differences` names.  A test named there
+that fails is reported as known (TODO), one that passes is a failure: strike the line.
+Writes TAP, and a line for each entry of the plan that tools/test-totals.py counts.
+"""
+import argparse
+import collections
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+SOURCE = HERE.parent.parent
+LINE = re.compile(r"(not )?ok \d+ - (.*?)(?: # SKIP ?(.*))?$")
+SECONDS = 1200          # of the whole session
+
+
+class Result:
+    """One line of TAP."""
+
+    def __init__(self, name, ok, skip=None):
+        self.name, self.ok, self.skip, self.why = name, ok, skip, ""
+
+    def key(self):
+        """What is compared between engines."""
+        skip = "" if self.skip is None else f" # SKIP {self.skip}"
+        return ("ok " if self.ok else "not ok ") + self.name + skip
+
+
+def parse(text):
+    """Results, and what is wrong with the stream itself."""
+    results, plan, wrong = [], None, None
+    for line in text.splitlines():
+        if m := LINE.match(line):
+            results.append(Result(m[2], not m[1], m[3]))
+        elif m := re.match(r"1\.\.(\d+)", line):
+            plan = int(m[1])
+        elif line.startswith("Bail out!"):
+            wrong = line
+        elif line.startswith("#") and results and not results[-1].ok:
+            results[-1].why += line[1:].strip() + " "
+    if wrong is None and plan != len(results):
+        wrong = f"{len(results)} results of {plan}"
+    return results, wrong
+
+
+# --- the table of differences ---------------------------------------------
+
+
+class Difference:
+    def __init__(self, fields, where):
+        self.entry, self.test, self.on, self.why = fields
+        self.where = where
+        self.failed = self.passed = 0
+
+    def applies(self, tcg):
+        return self.on == "kvm" or tcg
+
+    def may_pass(self):
+        return self.on.endswith("?")
+
+
+def differences():
+    table = {}
+    for n, line in enumerate((HERE / "differences").read_text().splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = [f.strip() for f in line.split("|")]
+        if len(fields) != 4 or fields[2] not in ("kvm", "tcg", "kvm?", "tcg?"):
+            sys.exit(f"differences:{n}: not entry | test | kvm or tcg | why")
+        table[fields[0], fields[1]] = Difference(fields, f"differences:{n}")
+    return table
+
+
+def lookup(table, entry, name, tcg):
+    """Group `two` runs the tests of others twice at a time: their lines count."""
+    key = (entry, name)
+    if entry == "guest two" and ": " in name:
+        other = name.split(": ", 1)[1]
+        key = (f"guest {other.split(': ')[0]}", other)
+    d = table.get(key)
+    return d if d is not None and d.applies(tcg) else None
+
+
+# --- the plan --------------------------------------------------------------
+
+
+def plan(args):
+    build = pathlib.Path(args.build).resolve()
+    runner = build / "tests/guest/guest_run"
+    entries = []
+    for g in args.groups.split(","):
+        entries.append(dict(name=f"guest {g}", tap=True, seconds=400, argv=[
+            str(runner), "-E", "kvm", g, str(runner.parent)]))
+    for a in args.asm.split(","):
+        cpu = build / "tests/cpu"
+        entries.append(dict(name=f"asm {a}", tap=False, seconds=120, argv=[
+            str(cpu / "run_asm"), "-E", "kvm", str(cpu / f"asm_{a}")]))
+    words = {"BUILD": str(build), "SOURCE": str(SOURCE)}
+    for line in (HERE / "list").read_text().splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, kind, seconds, command = (f.strip() for f in line.split("|"))
+        argv = [re.sub(r"\$(\w+)", lambda m: words[m[1]], w)
+                for w in shlex.split(command)]
+        entries.append(dict(name=name, tap=kind == "tap",
+                            seconds=int(seconds), argv=argv))
+    return [e for e in entries if re.search(args.only, e["name"])]
+
+
+def session(args, entries, work):
+    """Runs the plan; True when it ran on QEMU's TCG."""
+    (work / "plan.json").write_text(json.dumps(entries))
+    host = [sys.executable, str(SOURCE / "tools/kvmhost.py"), "--cpus", "2", args.build,
+            sys.executable, str(HERE / "session.py"), str(work)]
+    p = subprocess.run(host, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, timeout=SECONDS, check=False,
+                       env=dict(os.environ, TEST_ENGINE="kvm"))
+    text = p.stdout.decode(errors="replace")
+    if p.returncode == 77:
+        print("1..0 # SKIP " + (text.strip().splitlines() or ["no kvm"])[-1])
+        sys.exit(77)
+    if p.returncode != 0 or not (work / "where").exists():
+        print(f"Bail out! the session ended with {p.returncode}: {text[-500:]!r}")
+        sys.exit(1)
+    where = (work / "where").read_text().strip()
+    print(f"# {where}")
+    return "TCG" in where
+
+
+def run_soft(args):
+    """The guest groups on engine soft: name to output."""
+    out = {}
+    for name in args.groups.split(","):
+        runner = pathlib.Path(args.build) / "tests/guest/guest_run"
+        p = subprocess.run([runner, "-E", "soft", name, runner.parent],
+                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                           check=False)
+        out[f"guest {name}"] = p.stdout.decode(errors="replace")
+    return out
+
+
+# --- judgement -------------------------------------------------------------
+
+
+class Report:
+    def __init__(self):
+        self.n = self.bad = 0
+
+    def line(self, ok, name, more=""):
+        self.n += 1
+        self.bad += not ok and " # TODO" not in more
+        print(f"{'ok' if ok else 'not ok'} {self.n} - {name}{more}")
+
+
+def judge_tap(report, entry, text, status, table, tcg):
+    """(failed, known, names) of an entry that wrote TAP."""
+    results, wrong = parse(text)
+    failed = known = 0
+    for r in results:
+        d = lookup(table, entry, r.name, tcg)
+        name = f"{entry}: {r.name}"
+        if d is not None and r.skip is None:
+            d.failed += not r.ok
+            d.passed += r.ok
+        if r.ok:
+            report.line(True, name, "" if r.skip is None else f" # SKIP {r.skip}")
+        elif d is not None:
+            known += 1
+            report.line(False, name, f" # TODO {d.on}: {d.why}")
+        else:
+            failed += 1
+            report.line(False, name)
+            print(f"# {r.why}")
+    if wrong or (status != 0 and failed + known == 0):
+        failed += 1
+        report.line(False, f"{entry}: to its end")
+        print(f"# status {status}; {wrong}; {text[-300:]!r}")
+    return failed, known
+
+
+def compare(report, entry, soft, kvm, table, tcg):
+    """The same tests reported the same on both engines, but for the table."""
+    def lines(text):
+        return collections.Counter(
+            r.key() for r in parse(text)[0] if lookup(table, entry, r.name, tcg) is None)
+    here, there = lines(soft), lines(kvm)
+    report.line(here == there, f"{entry}: the same lines as on engine soft")
+    for sign, more in (("soft", here - there), ("kvm", there - here)):
+        for key in sorted(more.elements()):
+            print(f"# only on {sign}: {key}")
+    return here != there
+
+
+def stale(report, table, entries, tcg):
+    ran = {e["name"] for e in entries}
+    for d in table.values():
+        if d.entry not in ran or not d.applies(tcg) or d.may_pass():
+            continue
+        if d.failed == 0 or d.passed != 0:
+            report.line(False, f"{d.where} is stale: {d.entry}: {d.test} "
+                        + ("passes" if d.passed else "does not exist"))
+
+
+def judge(args, entries, work, soft, tcg):
+    table, report = differences(), Report()
+    for e in entries:
+        name = e["name"]
+        out = work / "out" / name.replace("/", "_")
+        text = out.read_text(errors="replace")
+        status, took = (out.parent / (out.name + ".status")).read_text().split()
+        known = 0
+        if e["tap"]:
+            failed, known = judge_tap(report, name, text, int(status), table, tcg)
+            if name in soft:
+                failed += compare(report, name, soft[name], text, table, tcg)
+        else:
+            d = lookup(table, name, "status", tcg)
+            failed = int(status) not in (0, 77) and d is None
+            more = ""
+            if int(status) == 77:
+                more = f" # SKIP {text.strip().splitlines()[-1:]}"
+            elif int(status) != 0 and d is not None:
+                known, more = 1, f" # TODO {d.on}: {d.why}"
+            if d is not None:
+                d.failed += int(status) != 0
+                d.passed += int(status) == 0
+            report.line(int(status) in (0, 77), name, more)
+            if failed:
+                print("".join(f"# {x}\n" for x in text.splitlines()[-20:]), end="")
+        print(f"# entry {'FAIL' if failed else 'passed'} {known} {name} ({took} s)")
+    stale(report, table, entries, tcg)
+    print(f"1..{report.n}")
+    return report.bad
+
+
+def main():
+    p = argparse.ArgumentParser()
+    for name in ("--build", "--groups", "--asm"):
+        p.add_argument(name, required=True)
+    p.add_argument("--only", default="")
+    args = p.parse_args()
+    entries = plan(args)
+    work = pathlib.Path(args.build).resolve() / "kvm"
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "out").mkdir(parents=True)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        soft = pool.submit(run_soft, args)
+        tcg = session(args, entries, work)
+        sys.exit(judge(args, entries, work, soft.result(), tcg) != 0)
+
+
+main()

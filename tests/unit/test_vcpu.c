@@ -339,10 +339,10 @@ engines_stats(void **state)
 	assert_int_equal(now[VMSTAT_VMEXIT_HLT], 0);
 	vm_vcpu_brief(ctx, 0, &b);
 	assert_int_equal(b.exits, 77);
-	assert_int_equal(vm_get_stats(vcpu, &n)[VMSTAT_VMEXIT_COUNT], 77);
+	assert_int_equal(vm_get_stats(vcpu, NULL, &n)[VMSTAT_VMEXIT_COUNT], 77);
 	/* The core's is still there for an engine that cannot read its own. */
 	fake_vcpu(vcpu)->stats_have = 0;
-	assert_int_equal(vm_get_stats(vcpu, &n)[VMSTAT_VMEXIT_COUNT], 3);
+	assert_int_equal(vm_get_stats(vcpu, NULL, &n)[VMSTAT_VMEXIT_COUNT], 3);
 	vm_close(ctx);
 }
 

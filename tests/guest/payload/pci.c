@@ -432,9 +432,22 @@ gsi_of(uint32_t bdf)
 			8;
 }
 
+/* PIRQs are levels: a BIOS has said so before any of them came. */
+static void
+set_elcr(void)
+{
+	unsigned int elcr = in8(0x4d0) | in8(0x4d1) << 8;
+
+	elcr |= 1u << cfg_read8(DUMMY, INTLINE) |
+		1u << cfg_read8(DUMMY_F1, INTLINE) | 1u << 14;
+	out8(0x4d0, (uint8_t)elcr);
+	out8(0x4d1, (uint8_t)(elcr >> 8));
+}
+
 static void
 test_intx_ioapic(void)
 {
+	set_elcr();
 	vectors_start();
 	trap_set(VEC_TEST, on_level);
 	trap_set(VEC_TEST + 1, on_level_b);
@@ -490,16 +503,13 @@ static void
 test_intx_8259(void)
 {
 	uint8_t irq = cfg_read8(DUMMY, INTLINE);
-	uint16_t elcr = (uint16_t)(in8(0x4d0) | in8(0x4d1) << 8);
 
 	CHECK((0xdef8 >> irq & 1) != 0);
 	CHECK_EQ(cfg_read8(LPC, pirq_reg(DUMMY)), irq);
 	nints[0] = 0;
 	trap_set(PIC_BASE + irq, on_pic);
 	trap_set(PIC_BASE + 14, on_pic);
-	elcr |= (uint16_t)(1u << irq | 1u << 14);
-	out8(0x4d0, (uint8_t)elcr);
-	out8(0x4d1, (uint8_t)(elcr >> 8));
+	set_elcr();
 	apic_write(APIC_LVT_LINT0, LVT_EXTINT);
 	pic_init(PIC_BASE, (uint16_t)(1u << 2 | 1u << irq | 1u << 14));
 	sti();

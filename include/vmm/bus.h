@@ -100,8 +100,8 @@ void bus_mmio(
  */
 struct vm_ioevent {
 	uint64_t addr;
-	uint32_t data;	   /* the value written, when `match` */
-	uint8_t len;	   /* bytes of the write: 1, 2, 4; 0: any (MMIO only) */
+	uint32_t data; /* the value written, when `match` */
+	uint8_t len;   /* bytes of the write: 1, 2, 4; 0: any (MMIO only) */
 	bool pio, match;
 	int fd;
 };

@@ -62,11 +62,12 @@ int vm_mem_write(
  * Which pages changed: one bit for each 4 KiB of RAM, by file offset.  From
  * start to stop, whoever stored: the guest, vm_mem_write(), or who calls
  * vm_mem_written(), which is after the store.  A page whose bit was fetched
- * and whose bytes are read then is either whole or has its bit set again.  Pages
+ * and whose bytes are read then is either whole or has its bit set again. Pages
  * that were only read may be among them.
  *
  * Start: -ENOTSUP where the engine cannot, -EBUSY when it was started before.
- * Fetch: writes vm_dirty_words() words, and forgets.  Any thread, one at a time.
+ * Fetch: writes vm_dirty_words() words, and forgets.  Any thread, one at a
+ * time.
  */
 #define VM_DIRTY_SHIFT 12
 int vm_dirty_start(struct vmctx *) WARN_UNUSED;

@@ -78,8 +78,7 @@ void bus_mmio_fini(struct bus_mmio *);
 void bus_msr_init(struct bus_msr *);
 void bus_msr_fini(struct bus_msr *);
 /* Tells the engine of a range whose writes may be late, with the bus locked. */
-void bus_posted(
-    struct vmctx *, bool pio, uint64_t addr, uint64_t len, bool on);
+void bus_posted(struct vmctx *, bool pio, uint64_t addr, uint64_t len, bool on);
 
 /* --- interrupts ---------------------------------------------------------- */
 
@@ -222,8 +221,8 @@ struct vmctx {
 	struct vm_ram ram;
 	bool ram_mappable; /* vm_map_gpa() may hand it out */
 	int memflags;
-	bool dirty_on;	   /* atomic; stores of ours go into `dirty` */
-	uint64_t *dirty;   /* words atomic; kept until RAM goes */
+	bool dirty_on;	 /* atomic; stores of ours go into `dirty` */
+	uint64_t *dirty; /* words atomic; kept until RAM goes */
 	uint32_t lowmem_limit;
 
 	struct bus_pio pio;

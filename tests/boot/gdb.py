@@ -99,9 +99,11 @@ def boot_stepwise(opts):
         start = [f"hbreak *{KERNEL:#x}", "continue"]
         there = ["tbreak *$third", "continue"]
     else:
-        start = [f"hbreak *{KERNEL:#x}", "continue", "delete",
-                 "set can-use-hw-watchpoints 0"]
+        start = [f"hbreak *{KERNEL:#x}", "continue", "delete"]
         there = ["stepi"]
+    # The next push lands below the stack pointer.
+    watch = ["set $stack = $rsp", 'eval "watch *(long *)%lu", $rsp - 8',
+             "continue", "p $rsp == $stack - 8"] if opts.breaks else []
     out = gdb(port, [
         "info threads",
         *start,
@@ -126,11 +128,7 @@ def boot_stepwise(opts):
         "p $rip == $third",
         f"monitor gpa {KERNEL:#x}",
         "monitor vcpus",
-        # The next push lands below the stack pointer.
-        "set $stack = $rsp",
-        'eval "watch *(long *)%lu", $rsp - 8',
-        "continue",
-        "p $rsp == $stack - 8",
+        *watch,
         "delete",
         "continue",
     ])
@@ -145,7 +143,8 @@ def boot_stepwise(opts):
         r"0x[0-9a-f]+:\s+0x(?!cc)[0-9a-f]{2}\s+0x[0-9a-f]{2}", r"\$6 = 1$",
         r"\$7 = 0x123456789abcdef0$", r"\$8 = 77$", r"\$9 = 1$",
         r"0x1000000 is at guest-physical 0x1000000", r"vCPU 0: started",
-        r"Hardware watchpoint" if opts.breaks else r"Watchpoint", r"\$10 = 1$", r"exited with code 01")
+        *([r"Hardware watchpoint", r"\$10 = 1$"] if opts.breaks else []),
+        r"exited with code 01")
     need("hello from the guest" in console, console[-2000:])
     need(status == 1, f"status {status}, expected 1")
 

@@ -28,6 +28,7 @@ fakechroot:fakechroot
 ssh-keygen:openssh-client
 /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring'
 check='iasl:acpica-tools
+qemu-system-x86_64:qemu-system-x86
 g++:g++
 gdb:gdb
 nasm:nasm'

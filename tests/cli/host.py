@@ -462,7 +462,16 @@ def test_64_cpus():
         m.end(1)
 
 
+def test_multiboot():
+    """The same guest by the Multiboot specification: it says "ready" only when the
+    loader's magic and its word of memory are there."""
+    with Machine(program, payload.replace(".elf", "-mb.elf")) as m:
+        m.is_alive()
+        m.end(1)
+
+
 TESTS = {
+    "a Multiboot kernel": test_multiboot,
     "no -p: vCPUs are free": test_pin_none,
     "-p binds one vCPU": test_pin_one,
     "-p binds each": test_pin_each,

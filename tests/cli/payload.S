@@ -2,7 +2,8 @@
 /*
  * payload.S - the smallest guest that can end in every way a guest can end.
  *
- * An ELF file with a PVH entry (32-bit protected mode, no paging).  It prints
+ * An ELF file with a PVH entry, or with -DMULTIBOOT a Multiboot header (both:
+ * 32-bit protected mode, no paging).  It prints
  * "ready" on com1 and then does what the letters it receives there say:
  *
  *	r  reset (port 0xCF9)		t  triple fault
@@ -51,17 +52,34 @@
 #define AP_COUNT      0x400   /* in AP_BASE's segment */
 
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
+/* Multiboot specification 0.6.96, 3.1.1 and 3.2 */
+#define MB_HEADER 0x1badb002
+#define MB_MEMORY 2
+#define MB_LOADER 0x2badb002
 
+#ifndef MULTIBOOT
 	.section .note.Xen, "a", @note
 	.long	4, 4, XEN_ELFNOTE_PHYS32_ENTRY
 	.asciz	"Xen"
 	.long	start
+#endif
 
 	.text
 	.code32
 	.globl	start
 start:
 	cli
+#ifdef MULTIBOOT
+	jmp	1f
+no_multiboot:
+	hlt
+	.balign	4
+	.long	MB_HEADER, MB_MEMORY, -(MB_HEADER + MB_MEMORY)
+1:	cmpl	$MB_LOADER, %eax
+	jne	no_multiboot
+	testl	$1, (%ebx)	/* the loader tells of memory */
+	jz	no_multiboot
+#endif
 	movl	$stack_top, %esp
 	movl	$msg_ready, %esi
 	call	puts

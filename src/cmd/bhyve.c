@@ -8,6 +8,7 @@
  * EX_USAGE, as bhyve has it for -m and -l).
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -101,6 +102,8 @@ main(int argc, char **argv)
 	struct conf *c = conf_create();
 	int status;
 
+	/* Few threads allocate, and seldom: an arena each would be a waste. */
+	(void)mallopt(M_ARENA_MAX, 1);
 	log_set_name("bhyve");
 	log_set_level(LOG_INFO);
 	status = bhyve_main(c, argc, argv);

@@ -156,5 +156,5 @@ fake_cpu_mode(struct soft_cpu *c)
 	c->tlb = &c->view[c->real_view];
 	if ((c->dr7 & 0xff) != 0 ||
 	    (c->cpl == 3 && ac && (c->cr0 & CR0_AM) != 0))
-		c->tlb = &c->view[VIEW_MISS];
+		c->tlb = tlb_view_miss(c);
 }

@@ -11,9 +11,9 @@
 #include <vmm/event.h>
 
 #define CACHE_PAGE	  4096u
-#define BYTES_PER_BUCKET  512u /* about a block and a half */
+#define BYTES_PER_BUCKET  1024u /* about three blocks */
 #define BLOCK_ALIGN	  sizeof(struct insn)
-#define IDLE_PERIOD_NS	  2000000000ull
+#define IDLE_PERIOD_NS	  1000000000ull
 #define IDLE_INSNS_PER_MS 5000u /* some percent of what a vCPU can do */
 #define IDLE_KEEP	  (512u << 10)
 
@@ -25,7 +25,7 @@ struct space {
 };
 
 struct block_cache {
-	struct jc_entry jc[JC_SIZE];
+	struct jc_entry jc[JC_SIZE]; /* whole pages, and first */
 	struct space space[2];
 	unsigned int cur;
 	unsigned int hash_bits;
@@ -34,6 +34,9 @@ struct block_cache {
 	/* When idleness was last judged. */
 	uint64_t idle_ns, idle_insns;
 };
+
+static_assert(sizeof(((struct block_cache *)0)->jc) % CACHE_PAGE == 0,
+    "given back by itself");
 
 static void
 fill_words(void *p, size_t bytes)
@@ -75,11 +78,18 @@ space_empty(const struct block_cache *bc, struct space *s)
 	s->used = 0;
 }
 
+/* Reads as zeros from here on. */
 static void
-space_give_back(struct space *s)
+give_back(void *p, size_t bytes)
 {
-	(void)madvise(
-	    s->mem, ROUND_UP(s->touched, (size_t)CACHE_PAGE), MADV_DONTNEED);
+	(void)madvise(p, ROUND_UP(bytes, (size_t)CACHE_PAGE), MADV_DONTNEED);
+}
+
+static void
+space_give_back(const struct block_cache *bc, struct space *s)
+{
+	give_back(s->mem, s->touched);
+	give_back(s->hash, sizeof(*s->hash) << bc->hash_bits);
 	s->touched = 0;
 }
 
@@ -204,7 +214,8 @@ cache_idle(struct soft_cpu *c)
 	    !was_idle(c))
 		return;
 	turn(c);
-	space_give_back(current(bc));
+	space_give_back(bc, current(bc));
+	give_back(bc->jc, sizeof(bc->jc));
 }
 
 /* --- making --------------------------------------------------------------- */

@@ -77,6 +77,8 @@ bool mmu_load_pdptes(struct soft_cpu *c, uint64_t cr3);
  * soft_cpu needs one tlb_flush_all() before its first access.
  */
 
+/* The view in which every access misses. */
+struct tlb_view *tlb_view_miss(struct soft_cpu *c);
 void tlb_flush_all(struct soft_cpu *c);	      /* global pages too */
 void tlb_flush_nonglobal(struct soft_cpu *c); /* MOV to CR3 */
 void

@@ -364,14 +364,22 @@ mmu_fill(struct soft_cpu *c, uint64_t la, unsigned int acc, unsigned int view)
 	return NULL;
 }
 
+/* Nothing is ever entered into it: once is enough, and most never need it. */
+struct tlb_view *
+tlb_view_miss(struct soft_cpu *c)
+{
+	struct tlb_view *v = &c->view[VIEW_MISS];
+
+	if (v->e[TLB_ENTRIES - 1].rtag != TLB_NONE)
+		tlb_view_clear(v);
+	return v;
+}
+
 void
 tlb_flush_all(struct soft_cpu *c)
 {
 	for (unsigned int i = 0; i < VIEW_COUNT; i++)
 		tlb_view_clear(&c->view[i]);
-	/* Nothing is ever entered into the view that misses: once is enough. */
-	if (c->view[VIEW_MISS].e[TLB_ENTRIES - 1].rtag != TLB_NONE)
-		tlb_view_clear(&c->view[VIEW_MISS]);
 	c->itlb.gen[0]++;
 	c->itlb.gen[1]++;
 	c->itlb.large = 0;

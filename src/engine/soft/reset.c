@@ -104,8 +104,9 @@ cpu_set_view(struct soft_cpu *c, unsigned int cpl)
 	if (unlikely(cpl == 3 && (c->rflags & FL_AC) && (c->cr0 & CR0_AM)) ||
 	    unlikely(cpu_has_data_breakpoints(c)) ||
 	    unlikely(c->dbg_ndata != 0))
-		view = VIEW_MISS;
-	c->tlb = &c->view[view];
+		c->tlb = tlb_view_miss(c);
+	else
+		c->tlb = &c->view[view];
 }
 
 static bool

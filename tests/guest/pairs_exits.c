@@ -248,7 +248,7 @@ run_mtrap(struct guest *g)
 	}
 	g->how = x.u.suspended.how;
 	host_result(g, !s.wrong && s.here == ARRAY_LEN(mtrap_table),
-	    "every instruction once", "%u of them", s.here);
+	    "every instruction once", "%u of them, other: %d", s.here, s.wrong);
 	/* And the way to and from the calls, and through the handler. */
 	host_result(
 	    g, s.all > s.here && s.all < 600, "MTRAP exits", "%u", s.all);

@@ -149,10 +149,12 @@ def test_pin_only_vcpus():
 
 
 def test_names():
-    """Threads "vcpu N", each only once it runs; the process by its machine."""
+    """Threads "vcpu N", each once it can run; the process by its machine."""
     with start("-c", "3") as m:
         names = set(threads(m))
-        need("vcpu 0" in names and "vcpu 1" not in names, f"{names}")
+        # KVM itself keeps a processor that waits to be started, in its thread.
+        early = "vcpu 1" in names
+        need("vcpu 0" in names and early == (ENGINE == "kvm"), f"{names}")
         start_others(m, 2)
         names = set(threads(m))
         need({"vcpu 0", "vcpu 1", "vcpu 2"} <= names, f"{names}")
@@ -442,7 +444,9 @@ def test_show_vcpus():
         m.process.send_signal(signal.SIGUSR1)
         lines = [m.err.line() for _ in range(3)]
         state = r"rip 0x[0-9a-f]+, [\d.]+( [kMGT])? exits"
-        for i, word in enumerate(("running", "halted", "halted")):
+        # Nobody but KVM knows which of its processors are halted.
+        idle = "halted" if ENGINE == "soft" else "running"
+        for i, word in enumerate(("running", idle, idle)):
             need(re.match(rf"bhyve: vcpu {i}: {word}, {state}", lines[i]),
                  lines[i])
         m.is_alive()

@@ -38,6 +38,7 @@ def run(entry, out):
 
 def main():
     work = pathlib.Path(sys.argv[1])
+    (work / "began").touch()
     for entry in json.loads((work / "plan.json").read_text()):
         name = entry["name"].replace("/", "_")
         status, took = run(entry, work / "out" / name)

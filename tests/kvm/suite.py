@@ -29,7 +29,7 @@ SOURCE = HERE.parent.parent
 LINE = re.compile(r"(not )?ok \d+ - (.*?)(?: # SKIP ?(.*))?$")
 SECONDS = 1200          # of the whole session
 BOOT_SECONDS = 150
-BOOTS = 3               # QEMU's TCG hangs now and then while Debian's kernel starts
+MACHINES = 4            # Debian's kernel hangs in QEMU's TCG now and then
 
 
 class Result:
@@ -125,35 +125,48 @@ def plan(args):
     return [e for e in entries if re.search(args.only, e["name"])]
 
 
-def run_host(host, work, last):
-    """(status, output) of the session; (None, "") when it did not begin in time."""
+def status_file(work, entry):
+    return work / "out" / (entry["name"].replace("/", "_") + ".status")
+
+
+def hangs(work, began):
+    """A machine that does not begin, or whose kernel says that it makes no progress."""
+    if not (work / "began").exists():
+        return time.monotonic() - began > BOOT_SECONDS
+    return b"soft lockup" in (work / "log").read_bytes()
+
+
+def run_host(host, work, end):
+    """Status of the session; None when the machine hung."""
     with open(work / "log", "wb") as log:
         p = subprocess.Popen(host, stdin=subprocess.DEVNULL, stdout=log,
                              stderr=subprocess.STDOUT, start_new_session=True,
                              env=dict(os.environ, TEST_ENGINE="kvm"))
-    began, end = time.monotonic(), False
+    began = time.monotonic()
     while p.poll() is None:
         time.sleep(0.5)
-        took = time.monotonic() - began
-        if took > SECONDS or (took > BOOT_SECONDS and not (work / "began").exists()):
+        hung = hangs(work, began)
+        if hung or time.monotonic() > end:
             os.killpg(p.pid, signal.SIGTERM)    # the machine, too
             p.wait()
-            end = True
-    if end and not (work / "began").exists() and not last:
-        return None, ""
-    return p.returncode, (work / "log").read_text(errors="replace")
+            return None if hung else 124
+    return p.returncode
 
 
 def session(args, entries, work):
     """Runs the plan; True when it ran on QEMU's TCG."""
-    (work / "plan.json").write_text(json.dumps(entries))
     host = [sys.executable, str(SOURCE / "tools/kvmhost.py"), "--cpus", "2", args.build,
             sys.executable, str(HERE / "session.py"), str(work)]
-    for attempt in range(BOOTS):
-        status, text = run_host(host, work, attempt + 1 == BOOTS)
+    end = time.monotonic() + SECONDS
+    for _ in range(MACHINES):
+        left = [e for e in entries if not status_file(work, e).exists()]
+        (work / "plan.json").write_text(json.dumps(left))
+        (work / "began").unlink(missing_ok=True)
+        status = run_host(host, work, end)
         if status is not None:
             break
-        print("# the machine did not come up; again")
+        print("# the machine hung; another goes on where it was", flush=True)
+    text = (work / "log").read_text(errors="replace")
     if status == 77:
         print("1..0 # SKIP " + (text.strip().splitlines() or ["no kvm"])[-1])
         sys.exit(77)
@@ -248,7 +261,7 @@ def judge(args, entries, work, soft, tcg):
         name = e["name"]
         out = work / "out" / name.replace("/", "_")
         text = out.read_text(errors="replace")
-        status, took = (out.parent / (out.name + ".status")).read_text().split()
+        status, took = status_file(work, e).read_text().split()
         known = 0
         if e["tap"]:
             failed, known = judge_tap(report, name, text, int(status), table, tcg)

@@ -18,6 +18,7 @@
 #define F(n)		       (1u << (n))
 
 #define ENTRIES_MAX	       256u
+#define VENDOR_AMD	       0x68747541u /* "Auth": leaf 0, EBX */
 #define LEAF_BHYVE	       0x40000000u
 #define LEAF_BHYVE_MAX	       0x40000010u
 #define LEAF_KVM	       0x40000100u
@@ -119,6 +120,7 @@ struct cpu_place {
 	uint32_t id;
 	uint32_t threads, siblings; /* of a core, of a package */
 	uint32_t thread_bits, package_bits;
+	bool amd;
 };
 
 static struct cpu_place
@@ -186,8 +188,8 @@ leaf_b(struct kvm_cpuid_entry2 *e, const struct cpu_place *p)
 static void
 leaf_ext_1(struct kvm_cpuid_entry2 *e, const struct cpu_place *p)
 {
-	if (p->siblings > 1 && (e->ecx & F(22)) != 0) /* TOPOEXT: AMD */
-		e->ecx |= F(1);
+	if (p->siblings > 1 && p->amd)
+		e->ecx |= F(1); /* CMP_LEGACY */
 }
 
 static void
@@ -357,6 +359,8 @@ fill(struct kvm_cpu *k, struct kvm_cpuid2 *out)
 		return -ENOMEM;
 	out->nent = 0;
 	err = kvm_ioctl(k->vm->sys_fd, KVM_GET_SUPPORTED_CPUID, in);
+	place.amd =
+	    err >= 0 && in->nent > 0 && in->entries[0].ebx == VENDOR_AMD;
 	if (err >= 0)
 		err = filter(out, in, k->vm, &features);
 	if (err == 0)

@@ -219,8 +219,11 @@ apic_reset(struct kvm_cpu *k)
 	struct kvm_lapic_state lapic = k->power_on->lapic;
 	uint32_t id = vcpu_apic_id(k->vcpu);
 
-	/* Offset 0x20: the id, in bits 31:24 unless in x2APIC mode. */
-	put_le32(lapic.regs + 0x20, k->vm->x2apic ? id : id << 24);
+	/*
+	 * Offset 0x20: the id, in bits 31:24 in either mode, as long as nobody
+	 * enabled KVM_CAP_X2APIC_API.
+	 */
+	put_le32(lapic.regs + 0x20, id << 24);
 	return kvm_ioctl(k->fd, KVM_SET_LAPIC, &lapic);
 }
 

@@ -5,31 +5,19 @@
 #include "run.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <vmm/debug.h>
 #include <vmm/engine.h>
 
 #include "cache.h"
-#include "decode.h"
 #include "fpu.h"
+#include "make.h"
 #include "mmu.h"
 #include "smc.h"
 #include "sys.h"
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int once_err;
-
-static void
-global_init(void)
-{
-	decode_global_init();
-	once_err = fpu_global_init();
-}
 
 static struct soft_cpu *
 soft(struct vcpu *vcpu)
@@ -47,18 +35,12 @@ soft_probe(char *why, size_t why_len)
 static int
 soft_vm_create(struct vmctx *ctx)
 {
-	struct soft_vm *vm;
+	struct soft_vm *vm = calloc(1, sizeof(*vm));
 	int err;
 
-	pthread_once(&once, global_init);
-	if (once_err != 0)
-		return once_err;
-	vm = calloc(1, sizeof(*vm));
 	if (vm == NULL)
 		return -ENOMEM;
-	vm->ctx = ctx;
-	vm->ram = vm_ram(ctx);
-	err = cpuid_create(vm);
+	err = soft_vm_init(vm, ctx);
 	if (err != 0) {
 		free(vm);
 		return err;
@@ -75,8 +57,7 @@ soft_vm_destroy(struct vmctx *ctx)
 
 	if (vm == NULL)
 		return;
-	smc_destroy(vm);
-	cpuid_destroy(vm);
+	soft_vm_fini(vm);
 	free(vm);
 	vm_set_engine_state(ctx, NULL);
 }
@@ -108,42 +89,18 @@ soft_vcpu_create(struct vcpu *vcpu)
 {
 	struct soft_vm *vm = vm_engine_state(vcpu_vm(vcpu));
 	struct soft_cpu *c;
-	int err;
+	int err =
+	    soft_cpu_create(vm, vcpu, vcpu_events(vcpu), vcpu_stats(vcpu), &c);
 
-	c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (c == MAP_FAILED)
-		return -ENOMEM;
-	c->vm = vm;
-	c->vcpu = vcpu;
-	c->ctx = vm->ctx;
-	c->ram = vm->ram;
-	c->id = (unsigned int)vcpu_id(vcpu);
-	c->events = vcpu_events(vcpu);
-	c->stats = vcpu_stats(vcpu);
-	c->tlb = &c->view[VIEW_KERN];
-	err = cache_create(c);
-	if (err != 0) {
-		munmap(c, sizeof(*c));
-		return err;
-	}
-	tlb_flush_all(c);
-	cpu_reset(c, false);
-	vm->cpu[c->id] = c;
-	vcpu_set_engine_state(vcpu, c);
-	return 0;
+	if (err == 0)
+		vcpu_set_engine_state(vcpu, c);
+	return err;
 }
 
 static void
 soft_vcpu_destroy(struct vcpu *vcpu)
 {
-	struct soft_cpu *c = soft(vcpu);
-
-	if (c == NULL)
-		return;
-	c->vm->cpu[c->id] = NULL;
-	cache_destroy(c);
-	munmap(c, sizeof(*c));
+	soft_cpu_destroy(soft(vcpu));
 	vcpu_set_engine_state(vcpu, NULL);
 }
 

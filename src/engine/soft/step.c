@@ -4,25 +4,23 @@
  *
  * A CPU of its own for each vCPU, without event loop and local APIC: state in,
  * one instruction, the exception it raised, state out.  Translations and
- * decoded instructions are dropped each time.  Ordinary C.
+ * what was decoded at RIP are dropped each time.  Ordinary C.
  */
 #include <vmm/step.h>
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "cache.h"
-#include "decode.h"
 #include "fpu.h"
+#include "make.h"
 #include "mmu.h"
 #include "run.h"
 #include "smc.h"
 #include "sys.h"
 
-#define CR4_LA57 0x1000u
+#define CR4_LA57       0x1000u
+#define INSN_MAX_BYTES 15u
 
 /* XSAVE area, SDM 1 13.4 and 10.5.1: opcode, instruction and data pointers. */
 #define XSAVE_FOP    6u
@@ -63,36 +61,6 @@ static const size_t msr_field_table[STEP_NMSRS] = {
 
 /* --- making one ----------------------------------------------------------- */
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int once_err;
-
-static void
-global_init(void)
-{
-	decode_global_init();
-	once_err = fpu_global_init();
-}
-
-static int
-cpu_create(struct step_cpu *s, struct vcpu *vcpu)
-{
-	struct soft_cpu *c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (c == MAP_FAILED)
-		return -ENOMEM;
-	s->c = c;
-	c->vm = &s->vm;
-	c->vcpu = vcpu;
-	c->ctx = s->vm.ctx;
-	c->ram = s->vm.ram;
-	c->events = &s->no_events;
-	c->stats = s->stats;
-	c->id = (unsigned int)vcpu_id(vcpu);
-	s->vm.cpu[c->id] = c;
-	return cache_create(c);
-}
-
 int
 step_create(struct vcpu *vcpu, struct step_cpu **ret_cpu)
 {
@@ -101,21 +69,16 @@ step_create(struct vcpu *vcpu, struct step_cpu **ret_cpu)
 
 	if (s == NULL)
 		return -ENOMEM;
-	pthread_once(&once, global_init);
-	s->vm.ctx = vcpu_vm(vcpu);
-	s->vm.ram = vm_ram(s->vm.ctx);
-	err = once_err;
-	if (err == 0)
-		err = cpuid_create(&s->vm);
+	err = soft_vm_init(&s->vm, vcpu_vm(vcpu));
 	if (err == 0)
 		err = smc_create(&s->vm);
 	if (err == 0)
-		err = cpu_create(s, vcpu);
+		err = soft_cpu_create(
+		    &s->vm, vcpu, &s->no_events, s->stats, &s->c);
 	if (err != 0) {
 		step_destroy(s);
 		return err;
 	}
-	cpu_reset(s->c, false);
 	*ret_cpu = s;
 	return 0;
 }
@@ -125,14 +88,8 @@ step_destroy(struct step_cpu *s)
 {
 	if (s == NULL)
 		return;
-	if (s->c != NULL) {
-		if (s->c->bc != NULL)
-			cache_destroy(s->c);
-		munmap(s->c, sizeof(*s->c));
-	}
-	smc_destroy(&s->vm);
-	if (s->vm.cpuid != NULL)
-		cpuid_destroy(&s->vm);
+	soft_cpu_destroy(s->c);
+	soft_vm_fini(&s->vm);
 	free(s);
 }
 
@@ -210,6 +167,28 @@ is_foreign(const struct step_state *st)
 	       (st->xcr0 & ~fpu_xcr0_supported()) != 0;
 }
 
+/*
+ * The bytes at RIP may have changed since they were decoded: nobody told the
+ * software CPU.  What else it has decoded is looked at when RIP is there.
+ */
+static void
+forget_code(struct soft_cpu *c)
+{
+	uint64_t la = c->rip, gpa, off;
+	unsigned int left = INSN_MAX_BYTES, n;
+
+	if (!(c->mode & MODE_64))
+		la = (uint32_t)(c->seg[SEG_CS].base + la);
+	for (; left > 0; la += n, left -= n) {
+		n = MIN(left, (unsigned int)(0x1000 - (la & 0xfff)));
+		if (!mmu_translate_debug(c, la, &gpa))
+			continue;
+		off = vm_ram_offset(c->ram, gpa);
+		if (off != UINT64_MAX)
+			smc_wrote(c->vm, NULL, off, n);
+	}
+}
+
 static enum step_result
 result_of(struct soft_cpu *c, struct vm_exit *ret_exit)
 {
@@ -240,9 +219,9 @@ step_run(struct step_cpu *s, struct step_state *st, bool bpt_exit,
 
 	if (is_foreign(st))
 		return STEP_REFUSED;
-	cache_flush(c);
 	state_in(c, st, bpt_exit);
 	smc_enter_guest(c);
+	forget_code(c);
 	soft_step(c);
 	if (c->exc.pending) {
 		cpu_deliver_exception(c);

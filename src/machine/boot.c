@@ -18,11 +18,9 @@
 #include <boot/boot.h>
 #include <conf/conf.h>
 #include <util/log.h>
-#include <vmm/bus.h>
 #include <vmm/pci.h>
 
 #define BOOT_MAX_BUSES 256
-#define BOOT_ELCR_PORT 0x4d0
 
 static int
 boot_check_file(struct machine_err *e, const char *key)
@@ -127,15 +125,10 @@ boot_find_pci(struct machine *m, struct boot_pci *p)
 static int
 boot_set_elcr(struct machine *m, uint16_t irqs)
 {
-	struct vcpu *bsp = vm_vcpu_get(m->ctx, 0);
-
-	for (unsigned int i = 0; i < 2; i++) {
-		uint32_t val = irqs >> 8 * i & 0xff;
-
-		if (bus_pio(bsp, false, (uint16_t)(BOOT_ELCR_PORT + i), 1,
-			&val) != BUS_OK)
-			return -ENODEV;
-	}
+	for (int i = 0; i < 16; i++)
+		if ((irqs & BIT(i)) != 0 &&
+		    vm_isa_set_irq_trigger(m->ctx, i, LEVEL_TRIGGER) != 0)
+			return -errno;
 	return 0;
 }
 

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 
 #include <util/log.h>
-#include <vmm/bus.h>
 #include <vmm/chip.h>
 #include <vmm/irq.h>
 #include <vmm/mem.h>
@@ -29,7 +28,6 @@
 #define GSI_TIMER    0u
 #define GSI_CASCADE  2u
 #define PIN_TIMER    2u
-#define ELCR_PORT    0x4d0u
 #define MSI_ADDR_MSK 0xfff00000ull
 #define MSI_ADDR     0xfee00000ull
 /* Above RAM, below the local APIC: three pages and one that Intel's
@@ -157,9 +155,34 @@ chip_msi(void *arg, uint64_t addr, uint32_t data)
 	return 0;
 }
 
+/* A bit of the ELCR, as the guest would write it; the kernel has the port. */
+static int
+chip_set_trigger(void *arg, unsigned int irq, bool level)
+{
+	struct kvm_chip *c = arg;
+	struct kvm_irqchip chip = {
+		.chip_id = irq < PIC_PINS ? KVM_IRQCHIP_PIC_MASTER
+					  : KVM_IRQCHIP_PIC_SLAVE,
+	};
+	struct kvm_pic_state *pic = &chip.chip.pic;
+	uint8_t bit = (uint8_t)BIT(irq % PIC_PINS);
+	int err;
+
+	lock_acquire(&c->lock);
+	err = kvm_ioctl(c->vm->fd, KVM_GET_IRQCHIP, &chip);
+	if (err >= 0 && level && (pic->elcr_mask & bit) == 0)
+		err = -EINVAL;
+	pic->elcr = level ? pic->elcr | bit : pic->elcr & (uint8_t)~bit;
+	if (err >= 0)
+		err = kvm_ioctl(c->vm->fd, KVM_SET_IRQCHIP, &chip);
+	lock_release(&c->lock);
+	return MIN(err, 0);
+}
+
 static const struct irqchip_ops kvm_irqchip_ops = {
 	.set_gsi = chip_set_gsi,
 	.msi = chip_msi,
+	.set_trigger = chip_set_trigger,
 };
 
 /* --- as a chip ------------------------------------------------------------ */
@@ -282,47 +305,6 @@ static const struct chip_ops kvm_chip_ops = {
 	.fini = chip_fini,
 };
 
-/*
- * The guest's accesses stay in the kernel; this one is the machine's own, which
- * sets the levels of routed PIRQs as a BIOS does.
- */
-static int
-elcr_pio(struct vcpu *vcpu, bool in, uint16_t port, unsigned int bytes,
-    uint32_t *val, void *arg)
-{
-	struct kvm_chip *c = arg;
-	struct kvm_irqchip chip = {
-		.chip_id = port == ELCR_PORT ? KVM_IRQCHIP_PIC_MASTER
-					     : KVM_IRQCHIP_PIC_SLAVE,
-	};
-	int err =
-	    bytes == 1 ? kvm_ioctl(c->vm->fd, KVM_GET_IRQCHIP, &chip) : -EINVAL;
-
-	if (err < 0)
-		return err;
-	if (in) {
-		*val = chip.chip.pic.elcr;
-		return 0;
-	}
-	chip.chip.pic.elcr = (uint8_t)*val & chip.chip.pic.elcr_mask;
-	return MIN(kvm_ioctl(c->vm->fd, KVM_SET_IRQCHIP, &chip), 0);
-}
-
-static int
-elcr_register(struct kvm_chip *c)
-{
-	const struct pio_range r = {
-		.name = "elcr",
-		.port = ELCR_PORT,
-		.len = 2,
-		.fn = elcr_pio,
-		.arg = c,
-		.lock = &c->lock,
-	};
-
-	return bus_pio_register(c->vm->ctx, &r);
-}
-
 int
 kvm_irqchip_create(struct vmctx *ctx, bool x2apic)
 {
@@ -333,8 +315,6 @@ kvm_irqchip_create(struct vmctx *ctx, bool x2apic)
 	c->vm = vm;
 	lock_init(&c->lock);
 	err = state_get(c, &c->power_on);
-	if (err == 0)
-		err = elcr_register(c);
 	if (err == 0)
 		err = kvm_watch_start(vm);
 	if (err != 0) {

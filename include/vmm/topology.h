@@ -58,6 +58,39 @@ vcpu_apic_id(const struct vcpu *vcpu)
 	    vm_topology_get(vcpu_vm(vcpu)), (uint32_t)vcpu_id(vcpu));
 }
 
+/*
+ * What CPUID says of vCPU `id`, into EAX, EBX, ECX, EDX: leaves 0xB and 0x1F at
+ * a level (SDM 2A CPUID), and AMD's 0x8000001E (APM 3 E.4.17).
+ */
+static inline void
+vm_topology_level(
+    const struct vm_topology *t, uint32_t id, uint32_t level, uint32_t ret[4])
+{
+	ret[0] = ret[1] = 0;
+	ret[2] = level & 0xff;
+	ret[3] = vm_topology_apic_id(t, id);
+	if (level == 0) { /* threads of a core */
+		ret[0] = vm_topology_thread_bits(t);
+		ret[1] = t->threads;
+		ret[2] |= 0x100;
+	} else if (level == 1) { /* threads of a package */
+		ret[0] = vm_topology_package_bits(t);
+		ret[1] = vm_topology_siblings(t);
+		ret[2] |= 0x200;
+	}
+}
+
+static inline void
+vm_topology_amd(const struct vm_topology *t, uint32_t id, uint32_t ret[4])
+{
+	uint32_t core = id / t->threads;
+
+	ret[0] = vm_topology_apic_id(t, id);
+	ret[1] = core % t->cores | (uint32_t)(t->threads - 1) << 8;
+	ret[2] = core / t->cores;
+	ret[3] = 0;
+}
+
 /* The vCPU with that APIC id, or -1. */
 static inline int
 vm_topology_vcpu_of(const struct vm_topology *t, uint32_t apic_id)

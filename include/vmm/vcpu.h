@@ -25,6 +25,11 @@
 				suspended, else BOGUS */
 #define VCPU_EV_ENGINE 0x20u /* the engine's own use */
 
+/* The thread that is in vm_run(), or 0; gettid(2).  Any thread. */
+int32_t vcpu_tid(struct vcpu *);
+/* Processor time of that thread so far, in nanoseconds; 0: there is none. */
+uint64_t vcpu_cpu_ns(struct vcpu *);
+
 /* The event word; an engine may cache the pointer. */
 uint32_t *vcpu_events(struct vcpu *);
 /* Set bits from any thread, kick a running vCPU, wake a sleeping one. */

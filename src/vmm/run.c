@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <util/log.h>
 
@@ -100,17 +101,29 @@ run_once(struct vcpu *vcpu, struct vm_exit *x)
 	return 0;
 }
 
+static int32_t
+thread_id(void)
+{
+	static __thread int32_t id;
+
+	if (unlikely(id == 0))
+		id = (int32_t)gettid();
+	return id;
+}
+
 int
 vm_run(struct vcpu *vcpu, struct vm_exit *x)
 {
 	struct vcpu *outer = current_vcpu;
+	int32_t nobody = 0;
 	int err;
 
 	err = vm_platform_ready(vcpu->ctx);
 	if (err != 0)
 		return vm_api_result(err);
 	/* Pairs with vcpu_post(), which sets events before it looks here. */
-	if (__atomic_exchange_n(&vcpu->running, 1, __ATOMIC_SEQ_CST) != 0)
+	if (!__atomic_compare_exchange_n(&vcpu->running, &nobody, thread_id(),
+		false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		return vm_api_result(-EBUSY);
 	current_vcpu = vcpu;
 	cpuset_add(&vcpu->ctx->active, (unsigned int)vcpu->id);

@@ -51,15 +51,31 @@ static const char *const stat_desc_table[VMSTAT_COUNT_] = {
 	[VMSTAT_HOST_NOTIFY] = "host notifications by port 0x488",
 };
 
+/*
+ * While a thread is in vm_run() its clock is asked when somebody reads; what it
+ * had used is noted when it comes back, since a thread may end afterwards.
+ */
+uint64_t
+vcpu_cpu_ns(struct vcpu *vcpu)
+{
+	int32_t tid = vcpu_tid(vcpu);
+	/* clock_gettime(2): a thread's clock by its id. */
+	clockid_t id = (clockid_t)(~(unsigned int)tid << 3 | 6);
+	struct timespec ts;
+
+	if (tid == 0 || clock_gettime(id, &ts) != 0)
+		return 0;
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
 void
 vcpu_stat_runtime(struct vcpu *vcpu)
 {
-	struct timespec ts;
+	uint64_t ns = vcpu_cpu_ns(vcpu);
 
-	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts) == 0)
-		__atomic_store_n(&vcpu->stats[VMSTAT_RUNTIME_NS],
-		    (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec,
-		    __ATOMIC_RELAXED);
+	if (ns != 0)
+		__atomic_store_n(
+		    &vcpu->stats[VMSTAT_RUNTIME_NS], ns, __ATOMIC_RELAXED);
 }
 
 uint64_t *
@@ -79,6 +95,7 @@ vcpu_stats_read(struct vcpu *vcpu, uint64_t ret[VMSTAT_COUNT_])
 		ret[i] = have & BIT64(i) ? own[i]
 					 : __atomic_load_n(&vcpu->stats[i],
 					       __ATOMIC_RELAXED);
+	ret[VMSTAT_RUNTIME_NS] = MAX(ret[VMSTAT_RUNTIME_NS], vcpu_cpu_ns(vcpu));
 }
 
 const uint64_t *

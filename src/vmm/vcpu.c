@@ -53,6 +53,12 @@ futex(uint32_t *word, int op, uint32_t val)
 	return syscall(SYS_futex, word, op, val, NULL, NULL, 0);
 }
 
+int32_t
+vcpu_tid(struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->running, __ATOMIC_SEQ_CST);
+}
+
 uint32_t *
 vcpu_events(struct vcpu *vcpu)
 {
@@ -121,7 +127,6 @@ vcpu_sleep(struct vcpu *vcpu, enum vcpu_wait wait, enum vcpu_sleeping mode)
 		vcpu_set_wait(vcpu, VCPU_WAIT_NONE);
 	__atomic_store_n(&vcpu->sleeping, VCPU_AWAKE, __ATOMIC_SEQ_CST);
 	vcpu_stat_add(vcpu->stats, VMSTAT_IDLE_NS, host_now_ns() - since);
-	vcpu_stat_runtime(vcpu);
 }
 
 void

@@ -108,7 +108,7 @@ struct vcpu {
 	/* Polled by the engine at every instruction boundary. */
 	uint32_t events;   /* atomic, also the futex word */
 	uint32_t sleeping; /* atomic: enum vcpu_sleeping */
-	uint32_t running;  /* atomic: some thread is in vm_run() */
+	int32_t running;   /* atomic: id of the thread in vm_run(), or 0 */
 	struct vmctx *ctx;
 	int id;
 	void *engine_state;
@@ -143,7 +143,7 @@ struct vcpu {
 int vcpu_check(struct vcpu *) WARN_UNUSED;
 /* The vCPU whose vm_run() this thread is in, or NULL. */
 struct vcpu *vcpu_current(void);
-/* VMSTAT_RUNTIME_NS := what the calling thread has used. */
+/* VMSTAT_RUNTIME_NS := what the calling thread, in vm_run(), has used. */
 void vcpu_stat_runtime(struct vcpu *);
 /* Leave the set of processors that can be expected to do something. */
 void vcpu_deactivate(struct vcpu *);

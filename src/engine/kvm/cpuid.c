@@ -18,7 +18,6 @@
 #define F(n)		       (1u << (n))
 
 #define ENTRIES_MAX	       256u
-#define VENDOR_AMD	       0x68747541u /* "Auth": leaf 0, EBX */
 #define LEAF_BHYVE	       0x40000000u
 #define LEAF_BHYVE_MAX	       0x40000010u
 #define LEAF_KVM	       0x40000100u
@@ -117,8 +116,9 @@ apply_masks(struct kvm_cpuid_entry2 *e)
 /* --- topology ------------------------------------------------------------- */
 
 struct cpu_place {
-	uint32_t id;
-	uint32_t threads, siblings; /* of a core, of a package */
+	const struct vm_topology *topo;
+	uint32_t cpu, id;  /* the vCPU's number and APIC id */
+	uint32_t siblings; /* of a package */
 	uint32_t thread_bits, package_bits;
 	bool amd;
 };
@@ -129,11 +129,13 @@ place_of(const struct kvm_cpu *k)
 	const struct vm_topology *t = vm_topology_get(k->vm->ctx);
 
 	return (struct cpu_place){
+		.topo = t,
+		.cpu = (uint32_t)vcpu_id(k->vcpu),
 		.id = vcpu_apic_id(k->vcpu),
-		.threads = t->threads,
 		.siblings = vm_topology_siblings(t),
 		.thread_bits = vm_topology_thread_bits(t),
 		.package_bits = vm_topology_package_bits(t),
+		.amd = vm_cpu_vendor(k->vm->ctx) == VM_CPU_AMD,
 	};
 }
 
@@ -166,23 +168,20 @@ leaf_4(struct kvm_cpuid_entry2 *e, const struct cpu_place *p)
 	    (e->eax & 0x3fff) | (cache_ids(e, p) - 1) << 14 | (cores - 1) << 26;
 }
 
-/* 0xB and 0x1F: levels of the x2APIC id. */
+static void
+set_regs(struct kvm_cpuid_entry2 *e, const uint32_t regs[4])
+{
+	for (unsigned int r = EAX; r <= EDX; r++)
+		*reg_of(e, (enum reg)r) = regs[r];
+}
+
 static void
 leaf_b(struct kvm_cpuid_entry2 *e, const struct cpu_place *p)
 {
-	static const struct {
-		uint32_t type;
-	} level_table[] = { { 0x100 }, { 0x200 } };
-	uint32_t level = e->index;
+	uint32_t regs[4];
 
-	e->eax = e->ebx = 0;
-	e->ecx = level & 0xff;
-	e->edx = p->id;
-	if (level >= ARRAY_LEN(level_table))
-		return;
-	e->ecx |= level_table[level].type;
-	e->eax = level == 0 ? p->thread_bits : p->package_bits;
-	e->ebx = level == 0 ? p->threads : p->siblings;
+	vm_topology_level(p->topo, p->cpu, e->index, regs);
+	set_regs(e, regs);
 }
 
 static void
@@ -208,12 +207,10 @@ leaf_ext_1d(struct kvm_cpuid_entry2 *e, const struct cpu_place *p)
 static void
 leaf_ext_1e(struct kvm_cpuid_entry2 *e, const struct cpu_place *p)
 {
-	uint32_t in_package = p->id & ((1u << p->package_bits) - 1);
+	uint32_t regs[4];
 
-	e->eax = p->id;
-	e->ebx = in_package >> p->thread_bits | (p->threads - 1) << 8;
-	e->ecx = p->id >> p->package_bits;
-	e->edx = 0;
+	vm_topology_amd(p->topo, p->cpu, regs);
+	set_regs(e, regs);
 }
 
 static const struct {
@@ -347,27 +344,39 @@ filter(struct kvm_cpuid2 *out, const struct kvm_cpuid2 *in,
 	return err;
 }
 
+/* Once a machine: the first vCPU asks. */
+static int
+find_supported(struct kvm_machine *vm)
+{
+	int err;
+
+	if (vm->supported != NULL)
+		return 0;
+	vm->supported = list_alloc();
+	if (vm->supported == NULL)
+		return -ENOMEM;
+	err = kvm_ioctl(vm->sys_fd, KVM_GET_SUPPORTED_CPUID, vm->supported);
+	if (err < 0) {
+		free(vm->supported);
+		vm->supported = NULL;
+	}
+	return MIN(err, 0);
+}
+
 static int
 fill(struct kvm_cpu *k, struct kvm_cpuid2 *out)
 {
-	struct kvm_cpuid2 *in = list_alloc();
 	struct cpu_place place = place_of(k);
 	uint32_t features = 0;
-	int err;
+	int err = find_supported(k->vm);
 
-	if (in == NULL)
-		return -ENOMEM;
 	out->nent = 0;
-	err = kvm_ioctl(k->vm->sys_fd, KVM_GET_SUPPORTED_CPUID, in);
-	place.amd =
-	    err >= 0 && in->nent > 0 && in->entries[0].ebx == VENDOR_AMD;
-	if (err >= 0)
-		err = filter(out, in, k->vm, &features);
+	if (err == 0)
+		err = filter(out, k->vm->supported, k->vm, &features);
 	if (err == 0)
 		err = add_hypervisor(out, k->vm, features);
 	for (uint32_t i = 0; i < out->nent; i++)
 		apply_place(&out->entries[i], &place);
-	free(in);
 	return err;
 }
 

@@ -97,6 +97,8 @@ kvm_vm_destroy(struct vmctx *ctx)
 		close(vm->sys_fd);
 	kvm_fast_fini(vm);
 	free(vm->dirty);
+	free(vm->supported);
+	free(vm->stats);
 	free(vm);
 	vm_set_engine_state(ctx, NULL);
 }

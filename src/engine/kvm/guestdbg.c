@@ -196,25 +196,32 @@ is_fault(const struct kvm_debugregs *d, uint64_t hits)
 static void
 give_back(struct kvm_cpu *k, uint64_t causes)
 {
-	struct kvm_debugregs d;
+	struct kvm_debugregs *d = kvm_debugregs(k);
 	struct kvm_regs *regs = kvm_regs(k);
-	int err = kvm_ioctl(k->fd, KVM_GET_DEBUGREGS, &d);
+	int err;
 
-	if (err < 0 || regs == NULL)
+	if (d == NULL || regs == NULL)
 		return;
-	if (is_fault(&d, causes & DR6_HITS)) {
+	if (is_fault(d, causes & DR6_HITS)) {
 		regs->rflags |= RFLAGS_RF;
 		k->regs_dirty = true;
 	}
-	d.flags = 0;
-	d.dr6 = (d.dr6 & ~DR6_HITS) | causes;
-	d.dr7 &= ~DR7_GD;
-	err = kvm_ioctl(k->fd, KVM_SET_DEBUGREGS, &d);
-	if (err >= 0)
-		err = kvm_inject(k->vcpu, EXC_DB, false, 0, false);
+	d->dr6 = (d->dr6 & ~DR6_HITS) | causes;
+	d->dr7 &= ~DR7_GD;
+	k->debugregs_dirty = true;
+	err = kvm_inject(k->vcpu, EXC_DB, false, 0, false);
 	if (err < 0)
 		guest_error("kvm", "vCPU %d loses a #DB: %s", vcpu_id(k->vcpu),
 		    strerror(-err));
+}
+
+/* INT3, while somebody asked for its exits. */
+static void
+exit_int3(struct vm_exit *x)
+{
+	x->exitcode = VM_EXITCODE_BPT;
+	x->inst_length = 1;
+	x->u.bpt.inst_length = 1;
 }
 
 bool
@@ -225,9 +232,7 @@ kvm_exit_debug(struct kvm_cpu *k, struct vm_exit *x)
 	bool said;
 
 	if (d->exception == EXC_BP) {
-		x->exitcode = VM_EXITCODE_BPT;
-		x->inst_length = 1;
-		x->u.bpt.inst_length = 1;
+		exit_int3(x);
 		return true;
 	}
 	if (k->ndr > 0)
@@ -272,9 +277,7 @@ kvm_debug_int3(struct kvm_cpu *k, struct vm_exit *x)
 	if (!k->cap[VM_CAP_BPT_EXIT] || fetch(k, &code, 1, &long_mode) != 1 ||
 	    code != INSN_INT3)
 		return false;
-	x->exitcode = VM_EXITCODE_BPT;
-	x->inst_length = 1;
-	x->u.bpt.inst_length = 1;
+	exit_int3(x);
 	return true;
 }
 

@@ -61,6 +61,8 @@ struct kvm_machine {
 	bool hlt_in_guest; /* HLT does not leave it */
 	bool halts_kept;   /* whatever can be done for that was done */
 	int broken;	   /* atomic: -errno of what must not have failed */
+	struct kvm_cpuid2 *supported; /* KVM_GET_SUPPORTED_CPUID's */
+	struct kvm_stats *stats;      /* where the vCPUs' counters are */
 	struct kvm_chip *chip;
 	struct kvm_watch *watch;
 	/* fast.c */
@@ -85,7 +87,6 @@ struct kvm_cpu {
 	struct vcpu *vcpu;
 	int fd;
 	struct kvm_run *run; /* shared with the kernel */
-	int32_t tid;	     /* atomic: the thread in KVM_RUN, or 0 */
 
 	/* The last exit's access is finished by the next KVM_RUN. */
 	bool unfinished;
@@ -97,6 +98,8 @@ struct kvm_cpu {
 	bool regs_asked;	       /* since the last entry */
 	bool sregs_valid, sregs_dirty; /* sregs */
 	struct kvm_sregs sregs;
+	bool debugregs_valid, debugregs_dirty; /* debugregs */
+	struct kvm_debugregs debugregs;
 	struct kvm_power_on *power_on;
 
 	int cap[VM_CAP_MAX];
@@ -110,8 +113,7 @@ struct kvm_cpu {
 	uint32_t asked, waits; /* atomic */
 	uint64_t halted_rip;   /* at the last answer, with HLT in the guest */
 
-	int stats_fd;		 /* stats.c */
-	struct kvm_stats *stats; /* not changed while the vCPU exists */
+	int stats_fd; /* stats.c */
 };
 
 static inline struct kvm_cpu *
@@ -161,6 +163,7 @@ int kvm_find_debug(int sys_fd, struct kvm_features *);
 /* The general registers; NULL after a failure, which is logged. */
 struct kvm_regs *kvm_regs(struct kvm_cpu *);
 struct kvm_sregs *kvm_sregs(struct kvm_cpu *);
+struct kvm_debugregs *kvm_debugregs(struct kvm_cpu *);
 /* Before KVM_RUN, and before an ioctl that looks at registers.  0 or -errno. */
 int kvm_regs_flush(struct kvm_cpu *);
 /* After KVM_RUN: what is cached has changed. */

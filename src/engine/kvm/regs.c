@@ -49,31 +49,50 @@ kvm_sregs(struct kvm_cpu *k)
 	return &k->sregs;
 }
 
+struct kvm_debugregs *
+kvm_debugregs(struct kvm_cpu *k)
+{
+	int err;
+
+	if (k->debugregs_valid)
+		return &k->debugregs;
+	err = kvm_ioctl(k->fd, KVM_GET_DEBUGREGS, &k->debugregs);
+	if (err < 0)
+		return NULL;
+	k->debugregs.flags = 0;
+	k->debugregs_valid = true;
+	return &k->debugregs;
+}
+
+static int
+flush(struct kvm_cpu *k, bool *dirty, unsigned long request, void *group)
+{
+	int err = *dirty ? kvm_ioctl(k->fd, request, group) : 0;
+
+	if (err >= 0)
+		*dirty = false;
+	return MIN(err, 0);
+}
+
 int
 kvm_regs_flush(struct kvm_cpu *k)
 {
-	int err = 0;
+	int err = flush(k, &k->sregs_dirty, KVM_SET_SREGS, &k->sregs);
 
-	if (k->sregs_dirty) {
-		err = kvm_ioctl(k->fd, KVM_SET_SREGS, &k->sregs);
-		if (err < 0)
-			return err;
-		k->sregs_dirty = false;
-	}
-	if (k->regs_dirty) {
-		err = kvm_ioctl(k->fd, KVM_SET_REGS, &k->run->s.regs.regs);
-		if (err < 0)
-			return err;
-		k->regs_dirty = false;
-	}
-	return 0;
+	if (err == 0)
+		err = flush(
+		    k, &k->debugregs_dirty, KVM_SET_DEBUGREGS, &k->debugregs);
+	if (err == 0)
+		err = flush(
+		    k, &k->regs_dirty, KVM_SET_REGS, &k->run->s.regs.regs);
+	return err;
 }
 
 void
 kvm_regs_forget(struct kvm_cpu *k)
 {
 	k->regs_valid = k->run->kvm_valid_regs != 0;
-	k->sregs_valid = false;
+	k->sregs_valid = k->debugregs_valid = false;
 }
 
 uint64_t
@@ -86,24 +105,20 @@ kvm_rip(struct kvm_cpu *k)
 
 /* --- names ---------------------------------------------------------------- */
 
-#define NONE UINT16_MAX
+/* Whole registers of a cached group, selectors, and the odd ones. */
+enum group { ODD, GPRS, SREGS, DEBUGREGS, SELECTOR };
 
-/* Offsets into struct kvm_regs. */
-#define GPR(name, field)                                                       \
-	[VM_REG_GUEST_##                                                       \
-	    name] = { offsetof(struct kvm_regs, field), NONE, NONE, NONE }
-#define SREG(name, field)                                                      \
-	[VM_REG_GUEST_##                                                       \
-	    name] = { NONE, offsetof(struct kvm_sregs, field), NONE, NONE }
-#define SEGR(name, field)                                                      \
-	[VM_REG_GUEST_##                                                       \
-	    name] = { NONE, NONE, offsetof(struct kvm_sregs, field), NONE }
-#define DREG(name, field)                                                      \
-	[VM_REG_GUEST_##name] = { NONE, NONE, NONE,                            \
-		offsetof(struct kvm_debugregs, field) }
+#define AT(name, group, type, field)                                           \
+	[VM_REG_GUEST_##name] = { group, offsetof(struct type, field) }
+#define GPR(name, field)  AT(name, GPRS, kvm_regs, field)
+#define SREG(name, field) AT(name, SREGS, kvm_sregs, field)
+#define SEGR(name, field) AT(name, SELECTOR, kvm_sregs, field)
+#define DREG(name, field) AT(name, DEBUGREGS, kvm_debugregs, field)
 
+/* What is not here is odd: IDTR and GDTR have no selector. */
 static const struct {
-	uint16_t gpr, sreg, seg, dr;
+	enum group group;
+	uint16_t off;
 } where_table[VM_REG_LAST] = {
 	GPR(RAX, rax),
 	GPR(RBX, rbx),
@@ -143,20 +158,38 @@ static const struct {
 	DREG(DR3, db[3]),
 	DREG(DR6, dr6),
 	DREG(DR7, dr7),
-	/* Not here: IDTR and GDTR have no selector. */
-	[VM_REG_GUEST_IDTR] = { NONE, NONE, NONE, NONE },
-	[VM_REG_GUEST_GDTR] = { NONE, NONE, NONE, NONE },
-	[VM_REG_GUEST_PDPTE0] = { NONE, NONE, NONE, NONE },
-	[VM_REG_GUEST_PDPTE1] = { NONE, NONE, NONE, NONE },
-	[VM_REG_GUEST_PDPTE2] = { NONE, NONE, NONE, NONE },
-	[VM_REG_GUEST_PDPTE3] = { NONE, NONE, NONE, NONE },
-	[VM_REG_GUEST_INTR_SHADOW] = { NONE, NONE, NONE, NONE },
 };
 
+/*
+ * Where a register is, fetched if need be, and what to set when it changes.
+ * NULL after a failure, which is logged; not for odd ones.
+ */
 static void *
-at(void *base, uint16_t off)
+place(struct kvm_cpu *k, enum vm_reg_name reg, bool **ret_dirty)
 {
-	return (char *)base + off;
+	void *group;
+
+	switch (where_table[reg].group) {
+	case GPRS:
+		group = kvm_regs(k);
+		*ret_dirty = &k->regs_dirty;
+		break;
+	case DEBUGREGS:
+		group = kvm_debugregs(k);
+		*ret_dirty = &k->debugregs_dirty;
+		break;
+	default:
+		group = kvm_sregs(k);
+		*ret_dirty = &k->sregs_dirty;
+		break;
+	}
+	return group != NULL ? (char *)group + where_table[reg].off : NULL;
+}
+
+static bool
+is_pdpte(enum vm_reg_name reg)
+{
+	return reg >= VM_REG_GUEST_PDPTE0 && reg <= VM_REG_GUEST_PDPTE3;
 }
 
 /* --- the odd ones --------------------------------------------------------- */
@@ -205,31 +238,6 @@ set_shadow(struct kvm_cpu *k, uint64_t val)
 	return kvm_ioctl(k->fd, KVM_SET_VCPU_EVENTS, &ev);
 }
 
-static int
-get_dr(struct kvm_cpu *k, uint16_t off, uint64_t *ret_val)
-{
-	struct kvm_debugregs d;
-	int err = kvm_ioctl(k->fd, KVM_GET_DEBUGREGS, &d);
-
-	if (err < 0)
-		return err;
-	*ret_val = *(uint64_t *)at(&d, off);
-	return 0;
-}
-
-static int
-set_dr(struct kvm_cpu *k, uint16_t off, uint64_t val)
-{
-	struct kvm_debugregs d;
-	int err = kvm_ioctl(k->fd, KVM_GET_DEBUGREGS, &d);
-
-	if (err < 0)
-		return err;
-	*(uint64_t *)at(&d, off) = val;
-	d.flags = 0;
-	return kvm_ioctl(k->fd, KVM_SET_DEBUGREGS, &d);
-}
-
 /*
  * Who places a processor somewhere means it to run: one that waits for its
  * start-up message stops waiting.
@@ -252,32 +260,22 @@ int
 kvm_get_reg(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t *ret_val)
 {
 	struct kvm_cpu *k = kvm_cpu_of(vcpu);
-	struct kvm_sregs *s;
-	struct kvm_regs *r;
+	const void *p;
+	bool *dirty;
 
-	if (where_table[reg].gpr != NONE) {
-		r = kvm_regs(k);
-		if (r == NULL)
-			return -EIO;
-		*ret_val = *(uint64_t *)at(r, where_table[reg].gpr);
-		return 0;
-	}
-	if (where_table[reg].dr != NONE)
-		return get_dr(k, where_table[reg].dr, ret_val);
 	if (reg == VM_REG_GUEST_INTR_SHADOW)
 		return get_shadow(k, ret_val);
-	if (reg >= VM_REG_GUEST_PDPTE0 && reg <= VM_REG_GUEST_PDPTE3)
+	if (is_pdpte(reg))
 		return get_pdpte(k, reg, ret_val);
-	s = kvm_sregs(k);
-	if (s == NULL)
-		return -EIO;
-	if (where_table[reg].sreg != NONE)
-		*ret_val = *(uint64_t *)at(s, where_table[reg].sreg);
-	else if (where_table[reg].seg != NONE)
-		*ret_val = ((struct kvm_segment *)at(s, where_table[reg].seg))
-			       ->selector;
-	else
+	if (where_table[reg].group == ODD)
 		return -EINVAL;
+	p = place(k, reg, &dirty);
+	if (p == NULL)
+		return -EIO;
+	if (where_table[reg].group == SELECTOR)
+		*ret_val = ((const struct kvm_segment *)p)->selector;
+	else
+		*ret_val = *(const uint64_t *)p;
 	return 0;
 }
 
@@ -285,35 +283,24 @@ int
 kvm_set_reg(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t val)
 {
 	struct kvm_cpu *k = kvm_cpu_of(vcpu);
-	struct kvm_sregs *s;
-	struct kvm_regs *r;
+	bool *dirty;
+	void *p;
 
-	if (where_table[reg].gpr != NONE) {
-		r = kvm_regs(k);
-		if (r == NULL)
-			return -EIO;
-		*(uint64_t *)at(r, where_table[reg].gpr) = val;
-		k->regs_dirty = true;
-		return reg == VM_REG_GUEST_RIP ? stop_waiting(k) : 0;
-	}
-	if (where_table[reg].dr != NONE)
-		return set_dr(k, where_table[reg].dr, val);
 	if (reg == VM_REG_GUEST_INTR_SHADOW)
 		return set_shadow(k, val);
-	if (reg >= VM_REG_GUEST_PDPTE0 && reg <= VM_REG_GUEST_PDPTE3)
+	if (is_pdpte(reg))
 		return -ENOTSUP;
-	s = kvm_sregs(k);
-	if (s == NULL)
-		return -EIO;
-	if (where_table[reg].sreg != NONE)
-		*(uint64_t *)at(s, where_table[reg].sreg) = val;
-	else if (where_table[reg].seg != NONE)
-		((struct kvm_segment *)at(s, where_table[reg].seg))->selector =
-		    (uint16_t)val;
-	else
+	if (where_table[reg].group == ODD)
 		return -EINVAL;
-	k->sregs_dirty = true;
-	return 0;
+	p = place(k, reg, &dirty);
+	if (p == NULL)
+		return -EIO;
+	if (where_table[reg].group == SELECTOR)
+		((struct kvm_segment *)p)->selector = (uint16_t)val;
+	else
+		*(uint64_t *)p = val;
+	*dirty = true;
+	return reg == VM_REG_GUEST_RIP ? stop_waiting(k) : 0;
 }
 
 static uint32_t
@@ -350,9 +337,11 @@ table_of(struct kvm_sregs *s, enum vm_reg_name reg)
 int
 kvm_get_desc(struct vcpu *vcpu, enum vm_reg_name reg, struct seg_desc *ret)
 {
-	struct kvm_sregs *s = kvm_sregs(kvm_cpu_of(vcpu));
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	struct kvm_sregs *s = kvm_sregs(k);
 	const struct kvm_dtable *t;
 	const struct kvm_segment *g;
+	bool *dirty;
 
 	if (s == NULL)
 		return -EIO;
@@ -361,9 +350,9 @@ kvm_get_desc(struct vcpu *vcpu, enum vm_reg_name reg, struct seg_desc *ret)
 		*ret = (struct seg_desc){ t->base, t->limit, 0 };
 		return 0;
 	}
-	if (where_table[reg].seg == NONE)
+	if (where_table[reg].group != SELECTOR)
 		return -EINVAL;
-	g = at(s, where_table[reg].seg);
+	g = place(k, reg, &dirty);
 	*ret = (struct seg_desc){ g->base, g->limit, access_of(g) };
 	return 0;
 }
@@ -375,22 +364,24 @@ kvm_set_desc(struct vcpu *vcpu, enum vm_reg_name reg, const struct seg_desc *d)
 	struct kvm_sregs *s = kvm_sregs(k);
 	struct kvm_segment *g;
 	struct kvm_dtable *t;
+	bool *dirty = &k->sregs_dirty;
 
 	if (s == NULL)
 		return -EIO;
 	t = table_of(s, reg);
-	if (t == NULL && where_table[reg].seg == NONE)
-		return -EINVAL;
-	k->sregs_dirty = true;
 	if (t != NULL) {
 		t->base = d->base;
 		t->limit = (uint16_t)d->limit;
+		*dirty = true;
 		return 0;
 	}
-	g = at(s, where_table[reg].seg);
+	if (where_table[reg].group != SELECTOR)
+		return -EINVAL;
+	g = place(k, reg, &dirty);
 	g->base = d->base;
 	g->limit = d->limit;
 	set_access(g, d->access);
+	*dirty = true;
 	return 0;
 }
 

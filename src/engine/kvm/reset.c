@@ -28,6 +28,7 @@
 #define DR7_POWER_ON  0x400u
 
 #define MSRS_MAX      512u
+#define MSRS_AT_ONCE  255u /* Linux: less than MAX_IO_MSRS */
 
 struct kvm_power_on {
 	struct kvm_xsave xsave;
@@ -56,29 +57,63 @@ msr_list(int sys_fd)
 	return NULL;
 }
 
-/* Those that this vCPU has now: its CPUID leaves some out. */
+static size_t
+msrs_bytes(uint32_t n)
+{
+	return sizeof(struct kvm_msrs) + n * sizeof(struct kvm_msr_entry);
+}
+
+/*
+ * KVM_GET_MSRS or KVM_SET_MSRS of them all.  The kernel stops at one that it
+ * refuses - this vCPU's CPUID leaves it out, or it will not take back what it
+ * told - which is then no longer in *m.
+ */
+static int
+msrs_move(struct kvm_cpu *k, unsigned long request, struct kvm_msrs *m)
+{
+	uint32_t total = m->nmsrs;
+	struct kvm_msrs *part = calloc(1, msrs_bytes(total));
+	int n = part != NULL ? 0 : -ENOMEM;
+
+	m->nmsrs = 0;
+	for (uint32_t i = 0; i < total && n >= 0;) {
+		part->nmsrs = MIN(total - i, MSRS_AT_ONCE);
+		memcpy(part->entries, m->entries + i,
+		    part->nmsrs * sizeof(part->entries[0]));
+		n = kvm_ioctl(k->fd, request, part);
+		if (n < 0)
+			break;
+		memcpy(m->entries + m->nmsrs, part->entries,
+		    (size_t)n * sizeof(part->entries[0]));
+		m->nmsrs += (uint32_t)n;
+		i += (uint32_t)n;
+		if ((uint32_t)n < part->nmsrs) {
+			log_debug("kvm: MSR %#x is left alone",
+			    part->entries[n].index);
+			i++;
+		}
+	}
+	free(part);
+	return MIN(n, 0);
+}
+
+/* NULL with errno. */
 static struct kvm_msrs *
 msrs_read(struct kvm_cpu *k)
 {
 	struct kvm_msr_list *list = msr_list(k->vm->sys_fd);
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} one = { .head.nmsrs = 1 };
 	struct kvm_msrs *m;
 	int err;
 
 	if (list == NULL)
 		return NULL;
-	m = calloc(1, sizeof(*m) + list->nmsrs * sizeof(struct kvm_msr_entry));
+	m = calloc(1, msrs_bytes(list->nmsrs));
 	err = m != NULL ? 0 : -ENOMEM;
-	for (uint32_t i = 0; i < list->nmsrs && err >= 0; i++) {
-		one.entry = (struct kvm_msr_entry){ .index = list->indices[i] };
-		err = kvm_ioctl(k->fd, KVM_GET_MSRS, &one);
-		if (err == 1)
-			m->entries[m->nmsrs++] = one.entry;
-	}
+	for (uint32_t i = 0; m != NULL && i < list->nmsrs; i++)
+		m->entries[m->nmsrs++].index = list->indices[i];
 	free(list);
+	if (err == 0)
+		err = msrs_move(k, KVM_GET_MSRS, m);
 	if (err < 0) {
 		free(m);
 		m = NULL;
@@ -164,28 +199,9 @@ registers_reset(struct kvm_cpu *k)
 	};
 	k->regs_valid = k->regs_dirty = true;
 	k->sregs_valid = k->sregs_dirty = true;
-}
-
-/* One by one: a kernel may refuse to take back what it told. */
-static int
-msrs_reset(struct kvm_cpu *k)
-{
-	const struct kvm_msrs *m = k->power_on->msrs;
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} one = { .head.nmsrs = 1 };
-
-	int err = 0;
-
-	for (uint32_t i = 0; i < m->nmsrs && err >= 0; i++) {
-		one.entry = m->entries[i];
-		err = kvm_ioctl(k->fd, KVM_SET_MSRS, &one);
-		if (err == 0)
-			log_debug(
-			    "kvm: MSR %#x keeps its value", one.entry.index);
-	}
-	return err;
+	k->debugregs =
+	    (struct kvm_debugregs){ .dr6 = DR6_POWER_ON, .dr7 = DR7_POWER_ON };
+	k->debugregs_valid = k->debugregs_dirty = k->vm->has.debugregs;
 }
 
 static int
@@ -239,29 +255,19 @@ mp_reset(struct kvm_cpu *k)
 	return kvm_ioctl(k->fd, KVM_SET_MP_STATE, &mp);
 }
 
-static int
-debugregs_reset(struct kvm_cpu *k)
-{
-	struct kvm_debugregs d = { .dr6 = DR6_POWER_ON, .dr7 = DR7_POWER_ON };
-
-	return k->vm->has.debugregs ? kvm_ioctl(k->fd, KVM_SET_DEBUGREGS, &d)
-				    : 0;
-}
-
 int
 kvm_vcpu_reset(struct vcpu *vcpu)
 {
 	/* The APIC's mode is in the system registers, hence its place. */
 	static int (*const step_table[])(struct kvm_cpu *) = { kvm_regs_flush,
-		apic_reset, events_reset, fpu_reset, debugregs_reset,
-		mp_reset };
+		apic_reset, events_reset, fpu_reset, mp_reset };
 	struct kvm_cpu *k = kvm_cpu_of(vcpu);
 	int err = k->unfinished ? kvm_finish(k) : 0;
 
 	k->owes_exit = false;
 	registers_reset(k);
 	if (err >= 0)
-		err = msrs_reset(k);
+		err = msrs_move(k, KVM_SET_MSRS, k->power_on->msrs);
 	for (size_t i = 0; i < ARRAY_LEN(step_table) && err >= 0; i++)
 		err = step_table[i](k);
 	return MIN(err, 0);

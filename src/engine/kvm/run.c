@@ -5,8 +5,8 @@
  *
  * Another thread that wants this one out of the guest sets run->immediate_exit,
  * which refuses the next entry, and sends a signal, which ends the present one.
- * The signal's handler does nothing.  `tid` says whether there is anybody to
- * signal; it is set before immediate_exit is cleared and events are looked at,
+ * The signal's handler does nothing.  vcpu_tid() says whether there is anybody
+ * to signal; it does before immediate_exit is cleared and events are looked at,
  * so a post is seen either here or by KVM_RUN.
  *
  * The kernel finishes a port or MMIO access, or an MSR's, at the start of the
@@ -66,25 +66,24 @@ kvm_vcpu_kick(struct vcpu *vcpu)
 	int32_t tid;
 
 	__atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	tid = __atomic_load_n(&k->tid, __ATOMIC_SEQ_CST);
+	tid = vcpu_tid(vcpu);
 	if (tid != 0)
 		(void)syscall(SYS_tgkill, getpid(), tid, KICK_SIGNAL);
 }
 
 /* A thread of a program that blocks all signals must still hear this one. */
-static int32_t
+static void
 thread_ready(void)
 {
-	static __thread int32_t tid;
+	static __thread bool ready;
 	sigset_t set;
 
-	if (tid == 0) {
-		sigemptyset(&set);
-		sigaddset(&set, KICK_SIGNAL);
-		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-		tid = (int32_t)syscall(SYS_gettid);
-	}
-	return tid;
+	if (ready)
+		return;
+	sigemptyset(&set);
+	sigaddset(&set, KICK_SIGNAL);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	ready = true;
 }
 
 /* --- entering ------------------------------------------------------------- */
@@ -104,7 +103,9 @@ hand_over(struct kvm_cpu *k)
 		k->regs_dirty = false;
 	}
 	k->regs_asked = false;
-	return k->regs_dirty || k->sregs_dirty ? kvm_regs_flush(k) : 0;
+	return k->regs_dirty || k->sregs_dirty || k->debugregs_dirty
+		   ? kvm_regs_flush(k)
+		   : 0;
 }
 
 static int
@@ -488,7 +489,7 @@ kvm_vcpu_run(struct vcpu *vcpu, struct vm_exit *x)
 		leave_failed(k, x, err, "the interrupt controllers");
 		return 0;
 	}
-	__atomic_store_n(&k->tid, thread_ready(), __ATOMIC_SEQ_CST);
+	thread_ready();
 	while (next == STAY) {
 		__atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 		if (__atomic_load_n(events, __ATOMIC_SEQ_CST) != 0) {
@@ -501,6 +502,5 @@ kvm_vcpu_run(struct vcpu *vcpu, struct vm_exit *x)
 		err = enter(k);
 		next = err < 0 ? run_failed(k, x, err) : handle(k, x);
 	}
-	__atomic_store_n(&k->tid, 0, __ATOMIC_SEQ_CST);
 	return 0;
 }

@@ -4,9 +4,9 @@
  * KVM_GET_STATS_FD), under our names.
  *
  * The file is self-describing: a header, one descriptor a counter, the data.
- * The descriptors are read once, when the vCPU is made; the counters when
- * somebody asks, by any thread, with one read(2).  Exits that the kernel
- * handles by itself are seen nowhere else.
+ * The descriptors, which all vCPUs share, are read when the first is made; the
+ * counters when somebody asks, by any thread, with one read(2).  Exits that the
+ * kernel handles by itself are seen nowhere else.
  */
 #include "kvm_priv.h"
 
@@ -103,11 +103,11 @@ kvm_stats_open(struct kvm_cpu *k)
 	if (!k->vm->has.binary_stats)
 		return;
 	k->stats_fd = kvm_ioctl(k->fd, KVM_GET_STATS_FD, NULL);
-	if (k->stats_fd < 0)
+	if (k->stats_fd < 0 || k->vm->stats != NULL)
 		return;
 	s = calloc(1, sizeof(*s));
 	if (s != NULL && read_descriptors(k->stats_fd, s) == 0)
-		k->stats = s;
+		k->vm->stats = s;
 	else
 		free(s);
 }
@@ -115,8 +115,6 @@ kvm_stats_open(struct kvm_cpu *k)
 void
 kvm_stats_close(struct kvm_cpu *k)
 {
-	free(k->stats);
-	k->stats = NULL;
 	if (k->stats_fd >= 0)
 		close(k->stats_fd);
 	k->stats_fd = -1;
@@ -126,11 +124,11 @@ uint64_t
 kvm_vcpu_stats(struct vcpu *vcpu, uint64_t *val)
 {
 	const struct kvm_cpu *k = kvm_cpu_of(vcpu);
-	const struct kvm_stats *s = k->stats;
+	const struct kvm_stats *s = k->vm->stats;
 	uint64_t have = 0;
 	uint8_t *data;
 
-	if (s == NULL)
+	if (s == NULL || k->stats_fd < 0)
 		return 0;
 	data = malloc(s->data_bytes);
 	if (data != NULL &&

@@ -64,7 +64,17 @@ has_desc(unsigned int reg)
 
 /* --- state out of KVM ----------------------------------------------------- */
 
-/* A register that this kernel does not show reads 0, and stays as it is. */
+/*
+ * Not the PAE pointers, which either CPU loads anew with CR3, and the
+ * descriptor tables have no selector.
+ */
+static bool
+has_value(unsigned int reg)
+{
+	return reg != VM_REG_GUEST_IDTR && reg != VM_REG_GUEST_GDTR &&
+	       (reg < VM_REG_GUEST_PDPTE0 || reg > VM_REG_GUEST_PDPTE3);
+}
+
 static int
 fetch_registers(struct kvm_cpu *k, struct step_state *st)
 {
@@ -72,11 +82,9 @@ fetch_registers(struct kvm_cpu *k, struct step_state *st)
 
 	for (unsigned int r = 0; r < VM_REG_LAST && err == 0; r++) {
 		st->reg[r] = 0;
-		if (r != VM_REG_GUEST_IDTR && r != VM_REG_GUEST_GDTR)
+		if (has_value(r))
 			err = kvm_get_reg(
 			    k->vcpu, (enum vm_reg_name)r, &st->reg[r]);
-		if (err == -ENOTSUP)
-			err = 0;
 		if (err == 0 && has_desc(r))
 			err = kvm_get_desc(
 			    k->vcpu, (enum vm_reg_name)r, &st->desc[r]);
@@ -132,7 +140,8 @@ put_registers(struct kvm_cpu *k, const struct step_state *old,
 	int err = 0;
 
 	for (unsigned int r = 0; r < VM_REG_LAST && err == 0; r++) {
-		if (r != VM_REG_GUEST_CR8 && st->reg[r] != old->reg[r])
+		if (has_value(r) && r != VM_REG_GUEST_CR8 &&
+		    st->reg[r] != old->reg[r])
 			err = kvm_set_reg(
 			    k->vcpu, (enum vm_reg_name)r, st->reg[r]);
 		if (err == 0 && has_desc(r) &&
@@ -215,17 +224,6 @@ shutdown(struct kvm_cpu *k, struct vm_exit *x)
 	return 1;
 }
 
-/* A debugger that steps sees this instruction as one, too. */
-static int
-done(struct kvm_cpu *k, struct vm_exit *x)
-{
-	if (!k->cap[VM_CAP_MTRAP_EXIT])
-		return 0;
-	x->exitcode = VM_EXITCODE_MTRAP;
-	x->rip = kvm_rip(k);
-	return 1;
-}
-
 int
 kvm_step(struct kvm_cpu *k, struct vm_exit *x)
 {
@@ -255,6 +253,6 @@ kvm_step(struct kvm_cpu *k, struct vm_exit *x)
 		k->exit_rip = x->rip;
 		return 1;
 	default:
-		return done(k, x);
+		return 0;
 	}
 }

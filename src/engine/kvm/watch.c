@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <vmm/event.h>
 #include <vmm/mem.h>
@@ -81,19 +80,6 @@ kvm_watch_answer(struct kvm_cpu *k)
 /* --- the event thread's --------------------------------------------------- */
 
 static uint64_t
-cpu_ns(const struct kvm_cpu *k)
-{
-	int32_t tid = __atomic_load_n(&k->tid, __ATOMIC_SEQ_CST);
-	/* clock_gettime(2): a thread's clock by its id. */
-	clockid_t id = (clockid_t)(~(unsigned int)tid << 3 | 6);
-	struct timespec ts;
-
-	if (tid == 0 || clock_gettime(id, &ts) != 0)
-		return 0;
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static uint64_t
 all_cpu_ns(struct kvm_machine *vm)
 {
 	uint64_t sum = 0;
@@ -102,7 +88,7 @@ all_cpu_ns(struct kvm_machine *vm)
 		struct vcpu *vcpu = vm_vcpu_get(vm->ctx, i);
 
 		if (vcpu != NULL)
-			sum += cpu_ns(kvm_cpu_of(vcpu));
+			sum += vcpu_cpu_ns(vcpu);
 	}
 	return sum;
 }

@@ -14,43 +14,9 @@
 #define CPUID1_ECX_OSXSAVE     BIT(27)
 #define CPUID1_EDX_HTT	       BIT(28)
 #define CPUIDX1_ECX_CMP_LEGACY BIT(1)
-#define CPUIDB_LEVEL_THREAD    0x100u
-#define CPUIDB_LEVEL_CORE      0x201u
 #define CACHE_L3	       3u
 #define XSAVE_LEN_LEGACY       576u
 #define XSAVE_LEN_AVX	       832u
-
-/* --- topology ---------------------------------------------------------- */
-
-static void
-patch_level(const struct soft_cpu *c, uint32_t level, struct cpuid_regs *r)
-{
-	const struct vm_topology *t = c->vm->cpuid->topo;
-
-	r->edx = vm_topology_apic_id(t, c->id);
-	if (level == 0) {
-		r->eax = vm_topology_thread_bits(t);
-		r->ebx = t->threads;
-		r->ecx = CPUIDB_LEVEL_THREAD;
-	} else if (level == 1) {
-		r->eax = vm_topology_package_bits(t);
-		r->ebx = vm_topology_siblings(t);
-		r->ecx = CPUIDB_LEVEL_CORE;
-	} else {
-		r->ecx = level & 0xff;
-	}
-}
-
-static void
-patch_topology(const struct soft_cpu *c, struct cpuid_regs *r)
-{
-	const struct vm_topology *t = c->vm->cpuid->topo;
-	uint32_t core = c->id / t->threads;
-
-	r->eax = vm_topology_apic_id(t, c->id);
-	r->ebx = core % t->cores | (uint32_t)(t->threads - 1) << 8;
-	r->ecx = core / t->cores;
-}
 
 /* --- queries ----------------------------------------------------------- */
 
@@ -69,7 +35,7 @@ patch(const struct soft_cpu *c, enum cpuid_patch what, uint32_t sub,
     struct cpuid_regs *r)
 {
 	const struct vm_topology *t = c->vm->cpuid->topo;
-	uint32_t siblings = vm_topology_siblings(t);
+	uint32_t siblings = vm_topology_siblings(t), regs[4];
 
 	switch (what) {
 	case PATCH_NONE:
@@ -86,7 +52,8 @@ patch(const struct soft_cpu *c, enum cpuid_patch what, uint32_t sub,
 			r->ecx |= CPUIDX1_ECX_CMP_LEGACY;
 		break;
 	case PATCH_LEVEL:
-		patch_level(c, sub, r);
+		vm_topology_level(t, c->id, sub, regs);
+		*r = (struct cpuid_regs){ regs[0], regs[1], regs[2], regs[3] };
 		break;
 	case PATCH_XSAVE:
 		r->ebx = c->xcr0 & 4 ? XSAVE_LEN_AVX : XSAVE_LEN_LEGACY;
@@ -103,7 +70,8 @@ patch(const struct soft_cpu *c, enum cpuid_patch what, uint32_t sub,
 			  << 14;
 		break;
 	case PATCH_TOPOLOGY:
-		patch_topology(c, r);
+		vm_topology_amd(t, c->id, regs);
+		*r = (struct cpuid_regs){ regs[0], regs[1], regs[2], regs[3] };
 		break;
 	}
 }

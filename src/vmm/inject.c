@@ -22,12 +22,14 @@ int
 vm_inject_exception(struct vcpu *vcpu, int vector, bool has_errcode,
     uint32_t errcode, bool restart_instruction)
 {
-	bool restart = restart_instruction && !vcpu->restarted;
+	bool restart;
 	int err = vector < 0 || vector >= 32 ? -EINVAL : vcpu_check(vcpu);
 
-	if (err == 0)
-		err = vcpu->ctx->engine->inject(
-		    vcpu, vector, has_errcode, errcode, restart);
+	if (err != 0)
+		return vm_api_result(err);
+	restart = restart_instruction && !vcpu->restarted;
+	err = vcpu->ctx->engine->inject(
+	    vcpu, vector, has_errcode, errcode, restart);
 	if (err == 0)
 		vcpu->restarted |= restart;
 	return vm_api_result(err);

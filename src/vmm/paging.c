@@ -106,12 +106,22 @@ vm_get_guest_paging(struct vcpu *vcpu, struct vm_guest_paging *ret)
 
 /* --- the walk ------------------------------------------------------------ */
 
+/* Whole, as the processor reads it: another vCPU may be writing it. */
 static bool
 entry_read(const struct walk *w, const struct paging_shape *s, uint64_t at,
     uint64_t *ret_pte)
 {
-	*ret_pte = 0;
-	return vm_mem_read(w->ctx, at, ret_pte, s->entry_bytes) == 0;
+	const struct vm_ram *ram = vm_ram(w->ctx);
+	uint64_t off = vm_ram_offset(ram, at);
+	const void *p;
+
+	if (off == UINT64_MAX)
+		return false;
+	p = ram->base + off;
+	*ret_pte = s->entry_bytes == 4
+		       ? __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED)
+		       : __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
+	return true;
 }
 
 /*

@@ -58,6 +58,8 @@ struct acpi_pm;
 int acpi_pm_create(struct vmctx *, struct acpi_pm **ret_pm) WARN_UNUSED;
 /* Presses the power button.  False when the guest's ACPI would not notice. */
 bool acpi_pm_power_button(struct acpi_pm *);
+/* Whether it would. */
+bool acpi_pm_button_is_watched(struct acpi_pm *);
 #define ACPI_SCI_IRQ 9
 
 /* Reset control 0xCF9, POST 0x84, PC port 0x92, delay 0x80 0xED, notify 0x488.

@@ -187,18 +187,35 @@ acpi_pm_smi_cmd(struct vcpu *vcpu, bool in, uint16_t port, unsigned int bytes,
 	return 0;
 }
 
+static bool
+is_watched(const struct acpi_pm *pm)
+{
+	return (pm->regs.cnt & PM1_SCI_EN) != 0 &&
+	       (pm->regs.en & PM1_PWRBTN_EN) != 0;
+}
+
+bool
+acpi_pm_button_is_watched(struct acpi_pm *pm)
+{
+	bool watched;
+
+	lock_acquire(&pm->lock);
+	watched = is_watched(pm);
+	lock_release(&pm->lock);
+	return watched;
+}
+
 bool
 acpi_pm_power_button(struct acpi_pm *pm)
 {
-	bool noticed;
+	bool watched;
 
 	lock_acquire(&pm->lock);
 	pm->regs.sts |= PM1_PWRBTN_STS;
-	noticed = (pm->regs.cnt & PM1_SCI_EN) != 0 &&
-		  (pm->regs.en & PM1_PWRBTN_EN) != 0;
+	watched = is_watched(pm);
 	acpi_pm_update_sci(pm);
 	lock_release(&pm->lock);
-	return noticed;
+	return watched;
 }
 
 static void

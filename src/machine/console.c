@@ -169,8 +169,10 @@ console_power_button(struct machine *m)
 		return;
 	}
 	m->stop_asked = true;
-	if (m->pm != NULL && acpi_pm_power_button(m->pm)) {
+	if (m->pm != NULL && acpi_pm_button_is_watched(m->pm)) {
+		/* First: what the guest says to it comes after this line. */
 		log_info("power button pressed; again to stop at once");
+		(void)acpi_pm_power_button(m->pm);
 		return;
 	}
 	log_info("the guest does not watch its power button; stopped");

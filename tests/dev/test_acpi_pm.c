@@ -55,6 +55,7 @@ test_power_button(void **state)
 	assert_false(acpi_pm_power_button(pm)); /* neither SCI_EN nor EN */
 	board_out(&b, STS, 2, 0x100);
 	out8(&b, SMI, 0xa0);
+	assert_false(acpi_pm_button_is_watched(pm));
 	assert_false(acpi_pm_power_button(pm));
 	assert_int_equal(board_in(&b, STS, 2), 0x100);
 	assert_false(b.level[9]);
@@ -67,6 +68,7 @@ test_power_button(void **state)
 	board_out(&b, STS, 2, 0x100);
 	assert_false(b.level[9]);
 	assert_int_equal(board_in(&b, STS, 2), 0);
+	assert_true(acpi_pm_button_is_watched(pm));
 	assert_true(acpi_pm_power_button(pm));
 	assert_true(b.level[9]);
 	/* Without SCI_EN events are the firmware's. */

@@ -27,12 +27,19 @@ KVM_RUN, KVM_CREATE_VM = 0xae80, 0xae01
 NOBODY = 65534
 
 
+def sanitizer_runtime():
+    """A sanitizer's library wants to be the first one; it passes on to the next."""
+    libraries = subprocess.run(["ldd", program], capture_output=True, text=True,
+                               check=True).stdout
+    return re.findall(r"=> (\S*/lib[at]san\.so\S*)", libraries)
+
+
 def run(engine, preload=True, more=(), **settings):
     """(status, lines); the guest's machine cannot be built unless it is soft's, which
     powers off by a letter on standard input."""
     env = dict(os.environ)
     if preload:
-        env["LD_PRELOAD"] = shim
+        env["LD_PRELOAD"] = " ".join([*sanitizer_runtime(), shim])
     env.update({"KVM_SHIM_" + k: str(v) for k, v in settings.items()})
     p = subprocess.run(
         [*more, program, "-E", engine, "-m", "32M", "-s", "31,lpc", "-l",

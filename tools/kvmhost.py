@@ -63,6 +63,7 @@ def write_job(top, command, kind):
     env = " ".join(f"{k}={shlex.quote(v)}" for k, v in keep.items())
     run = job / "run"
     run.write_text(f"#!/bin/sh\ncd {shlex.quote(os.getcwd())} || exit 77\n"
+                   f"{shlex.quote(sys.executable)} {HERE / 'kvmhost' / 'hold.py'}\n"
                    f"exec env -i HOME=/tmp {env} BHYVE_KVMHOST={kind} "
                    f"{shlex.join(command)}\n")
     run.chmod(0o755)

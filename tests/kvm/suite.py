@@ -27,7 +27,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent
 LINE = re.compile(r"(not )?ok \d+ - (.*?)(?: # SKIP ?(.*))?$")
 SECONDS = 1200          # of the whole session
-BOOT_SECONDS = 150
+BOOT_SECONDS = 60
 BEAT_SECONDS = 45
 MACHINES = 6            # Debian's kernel hangs in QEMU's TCG now and then
 
@@ -141,6 +141,14 @@ def hangs(work, began):
         return time.monotonic() - began > BOOT_SECONDS
 
 
+def where_it_was(entries, work):
+    """For the report: what a machine that hung was doing."""
+    if not (work / "alive").exists():
+        return "in its start"
+    left = [e["name"] for e in entries if not status_file(work, e).exists()]
+    return f"in {left[0]}" if left else "at its end"
+
+
 def run_host(host, work, end):
     """Status of the session; None when the machine hung."""
     with open(work / "log", "wb") as log:
@@ -170,7 +178,8 @@ def session(args, entries, work):
         status = run_host(host, work, end)
         if status is not None:
             break
-        print("# the machine hung; another goes on where it was", flush=True)
+        print(f"# the machine hung {where_it_was(entries, work)}; another goes on",
+              flush=True)
     text = (work / "log").read_text(errors="replace")
     if status == 77:
         print("1..0 # SKIP " + (text.strip().splitlines() or ["no kvm"])[-1])

@@ -89,6 +89,8 @@ STRING(repne_scasl, "repne scasl")
 #define UNTIL_INSIDE                                                           \
 	for (uint64_t end_ = rdtsc() + 10000 * tsc_khz();                      \
 	     ninside == 0 && rdtsc() < end_;)
+/* Again and again at once: the timer finds it where nothing else takes time. */
+#define AT_ONCE for (unsigned int i_ = 0; i_ < 100 && ninside == 0; i_++)
 
 static uint32_t *
 numbers(void)
@@ -132,6 +134,7 @@ test_movs(void)
 	UNTIL_INSIDE
 	{
 		start(NCOUNT, dst, src, 4);
+		AT_ONCE
 		CHECK_EQ(rep_movsl(dst, src, NCOUNT, 0), 0);
 		stop();
 		check_numbers(dst, NCOUNT);
@@ -148,10 +151,13 @@ test_movs_down(void)
 	UNTIL_INSIDE
 	{
 		start(NCOUNT, dst + NCOUNT - 1, src + NCOUNT - 1, -4);
-		__asm__ volatile("std");
-		CHECK_EQ(
-		    rep_movsl(dst + NCOUNT - 1, src + NCOUNT - 1, NCOUNT, 0),
-		    0);
+		AT_ONCE
+		{
+			__asm__ volatile("std");
+			CHECK_EQ(rep_movsl(dst + NCOUNT - 1, src + NCOUNT - 1,
+				     NCOUNT, 0),
+			    0);
+		}
 		stop();
 		check_numbers(dst, NCOUNT);
 	}
@@ -167,6 +173,7 @@ test_stos(void)
 	UNTIL_INSIDE
 	{
 		start(NCOUNT, dst, NULL, 4);
+		AT_ONCE
 		CHECK_EQ(rep_stosl(dst, NULL, NCOUNT, ++n), 0);
 		stop();
 		for (uint32_t i = 0; i < NCOUNT; i++)
@@ -186,6 +193,7 @@ test_compare(void)
 	UNTIL_INSIDE
 	{
 		start(NCOUNT, dst, src, 4);
+		AT_ONCE
 		CHECK_EQ(repe_cmpsl(dst, src, NCOUNT, 0), 9);
 		stop();
 	}
@@ -194,6 +202,7 @@ test_compare(void)
 	UNTIL_INSIDE
 	{
 		start(NCOUNT, src, NULL, 4);
+		AT_ONCE
 		CHECK_EQ(repne_scasl(src, NULL, NCOUNT, NCOUNT - 20), 19);
 		stop();
 	}
@@ -205,11 +214,15 @@ test_ins(void)
 {
 	uint32_t *dst = space();
 
-	start(NPORT, dst, NULL, 4);
-	CHECK_EQ(rep_insl(dst, NULL, NPORT, 0), 0);
-	stop();
-	check_numbers(dst, NPORT);
-	CHECK_EQ(guest_call(PORT_READS, 0), NPORT);
+	ninside = 0;
+	UNTIL_INSIDE
+	{
+		start(NPORT, dst, NULL, 4);
+		CHECK_EQ(rep_insl(dst, NULL, NPORT, 0), 0);
+		stop();
+		check_numbers(dst, NPORT);
+		CHECK_EQ(guest_call(PORT_READS, 0), NPORT);
+	}
 	CHECK(ninside > 0);
 }
 
@@ -218,11 +231,15 @@ test_outs(void)
 {
 	uint32_t *src = numbers();
 
-	start(NPORT, NULL, src, 4);
-	CHECK_EQ(rep_outsl(NULL, src, NPORT, 0), 0);
-	stop();
-	CHECK_EQ(guest_call(PORT_WRITES, 0), NPORT);
-	CHECK_EQ(guest_call(PORT_WRONG, 0), 0);
+	ninside = 0;
+	UNTIL_INSIDE
+	{
+		start(NPORT, NULL, src, 4);
+		CHECK_EQ(rep_outsl(NULL, src, NPORT, 0), 0);
+		stop();
+		CHECK_EQ(guest_call(PORT_WRITES, 0), NPORT);
+		CHECK_EQ(guest_call(PORT_WRONG, 0), 0);
+	}
 	CHECK(ninside > 0);
 }
 

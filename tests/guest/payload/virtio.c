@@ -239,17 +239,18 @@ static void
 test_modern(void)
 {
 	struct modern m = { 0 };
+	volatile uint8_t *status;
 
 	find_caps(&m);
 	CHECK(m.common != 0 && m.notify != 0 && m.msix != 0);
+	status = (volatile uint8_t *)(m.common + M_STATUS);
 	w8(m.common + M_STATUS, 0);
 	memset(ring, 0, sizeof(ring));
 	w8(m.common + M_STATUS, S_DRIVER);
 	w32(m.common + M_FEATURE_SEL, 1);
 	w32(m.common + M_FEATURE, 1); /* VERSION_1 */
 	w8(m.common + M_STATUS, S_DRIVER | S_FEATURES_OK);
-	CHECK_EQ(*(volatile uint8_t *)(m.common + M_STATUS),
-	    S_DRIVER | S_FEATURES_OK);
+	CHECK_EQ(*status, S_DRIVER | S_FEATURES_OK);
 	msix_on(&m);
 	w16(m.common + M_SELECT, 0);
 	qsize = 4;
@@ -274,10 +275,10 @@ test_modern(void)
 	avail()[4] = 4;
 	avail()[1] = 3;
 	w16(m.notify, 0);
-	CHECK_EQ(*(volatile uint8_t *)(m.common + M_STATUS) & 0x40, 0x40);
+	CHECK(WAIT_FOR(*status & 0x40, 1000000));
 	CHECK_EQ(used()[1], 2);
 	w8(m.common + M_STATUS, 0);
-	CHECK_EQ(*(volatile uint8_t *)(m.common + M_STATUS), 0);
+	CHECK_EQ(*status, 0);
 }
 
 const struct guest_test guest_tests[] = {

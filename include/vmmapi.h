@@ -390,7 +390,7 @@ int vm_restart_instruction(struct vcpu *);
 #define VM_INTINFO_SWINTR	(4 << 8)
 /*
  * The event whose delivery was interrupted, to be delivered first at the next
- * entry; 0: none.  ENOTSUP where the engine cannot.
+ * entry; 0: none.
  */
 int vm_set_intinfo(struct vcpu *, uint64_t info);
 /* It, and what is queued behind it (0: nothing). */

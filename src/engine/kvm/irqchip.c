@@ -21,15 +21,26 @@
 #include <vmm/irq.h>
 #include <vmm/mem.h>
 #include <vmm/snap.h>
+#include <vmm/topology.h>
 #include <vmm/vm.h>
 
-#define PIC_PINS     8u
-#define ISA_PINS     16u
-#define GSI_TIMER    0u
-#define GSI_CASCADE  2u
-#define PIN_TIMER    2u
-#define MSI_ADDR_MSK 0xfff00000ull
-#define MSI_ADDR     0xfee00000ull
+#define PIC_PINS	    8u
+#define ISA_PINS	    16u
+#define GSI_TIMER	    0u
+#define GSI_CASCADE	    2u
+#define PIN_TIMER	    2u
+#define MSI_ADDR_MSK	    0xfff00000ull
+#define MSI_ADDR	    0xfee00000ull
+#define MSI_ADDR_DEST_SHIFT 12
+/* An entry of a local vector table, SDM 3A figure 10-8. */
+#define LVT_VECTOR     0xffu
+#define LVT_VECTOR_MIN 16u
+#define LVT_MODE       0x700u
+#define LVT_FIXED      0x000u
+#define LVT_NMI	       0x400u
+#define LVT_INIT       0x500u
+#define LVT_MASKED     0x10000u
+#define APIC_ENABLED   0x800u /* IA32_APIC_BASE */
 /* Above RAM, below the local APIC: three pages and one that Intel's
  * processors need for real mode. */
 #define TSS_ADDR      0xfffbd000ul
@@ -179,9 +190,87 @@ chip_set_trigger(void *arg, unsigned int irq, bool level)
 	return MIN(err, 0);
 }
 
+/* --- a processor's local interrupts ----------------------------------------
+ */
+
+/* By enum vm_lvt: where the entry is in the local APIC's page (SDM 3A 10.4). */
+static const uint16_t lvt_table[] = {
+	[VM_LVT_LINT0] = 0x350,
+	[VM_LVT_LINT1] = 0x360,
+	[VM_LVT_TIMER] = 0x320,
+	[VM_LVT_ERROR] = 0x370,
+	[VM_LVT_PMC] = 0x340,
+	[VM_LVT_THERMAL] = 0x330,
+	[VM_LVT_CMCI] = 0x2f0,
+};
+
+/* The kernel shows a local APIC to its own vCPU's thread only. */
+static int
+chip_local_irq(void *arg, int vcpu_id, enum vm_lvt source)
+{
+	struct kvm_chip *c = arg;
+	struct vcpu *vcpu;
+
+	if ((unsigned int)source >= ARRAY_LEN(lvt_table) || vcpu_id < 0 ||
+	    (unsigned int)vcpu_id >= vm_ncpus(c->vm->ctx))
+		return -EINVAL;
+	vcpu = vm_vcpu_get(c->vm->ctx, (unsigned int)vcpu_id);
+	__atomic_fetch_or(
+	    &kvm_cpu_of(vcpu)->local_irqs, BIT(source), __ATOMIC_SEQ_CST);
+	vcpu_post(vcpu, VCPU_EV_ENGINE);
+	return 0;
+}
+
+/*
+ * What an unmasked entry says, sent to the processor as a message: vector and
+ * delivery mode have the same places in both (SDM 3A 10.5.1, 10.11.2).  A level
+ * is taken for an edge, and the counters' entry stays unmasked: the kernel lets
+ * nobody change a local APIC's page without taking back what came meanwhile.
+ * ExtINT asks the 8259s, which have wires for that.
+ */
+static void
+fire(struct kvm_cpu *k, uint32_t lvt)
+{
+	uint64_t dest = (uint64_t)vcpu_apic_id(k->vcpu) << MSI_ADDR_DEST_SHIFT;
+	uint32_t mode = lvt & LVT_MODE;
+	bool known = mode == LVT_FIXED ? (lvt & LVT_VECTOR) >= LVT_VECTOR_MIN
+				       : mode == LVT_NMI || mode == LVT_INIT;
+
+	if ((lvt & LVT_MASKED) == 0 && known)
+		(void)chip_msi(k->vm->chip, MSI_ADDR | dest,
+		    lvt & (LVT_MODE | LVT_VECTOR));
+}
+
+int
+kvm_local_irqs(struct kvm_cpu *k)
+{
+	uint32_t irqs =
+	    __atomic_exchange_n(&k->local_irqs, 0, __ATOMIC_SEQ_CST);
+	const struct kvm_sregs *s = irqs != 0 ? kvm_sregs(k) : NULL;
+	struct kvm_lapic_state lapic;
+	int err;
+
+	if (irqs == 0)
+		return 0;
+	if (s == NULL)
+		return -EIO;
+	/* Off, it leaves its pins to the processor (SDM 3A 10.4.3). */
+	if ((s->apic_base & APIC_ENABLED) == 0)
+		return (irqs & BIT(VM_LVT_LINT1)) != 0
+			   ? kvm_ioctl(k->fd, KVM_NMI, NULL)
+			   : 0;
+	err = kvm_ioctl(k->fd, KVM_GET_LAPIC, &lapic);
+	for (unsigned int i = 0; i < ARRAY_LEN(lvt_table) && err >= 0; i++) {
+		if ((irqs & BIT(i)) != 0)
+			fire(k, get_le32((uint8_t *)lapic.regs + lvt_table[i]));
+	}
+	return MIN(err, 0);
+}
+
 static const struct irqchip_ops kvm_irqchip_ops = {
 	.set_gsi = chip_set_gsi,
 	.msi = chip_msi,
+	.local_irq = chip_local_irq,
 	.set_trigger = chip_set_trigger,
 };
 

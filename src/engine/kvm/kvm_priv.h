@@ -102,6 +102,10 @@ struct kvm_cpu {
 	struct kvm_debugregs debugregs;
 	struct kvm_power_on *power_on;
 
+	uint64_t intinfo; /* vm_set_intinfo()'s, until the next entry */
+	uint32_t
+	    local_irqs; /* atomic: BIT(enum vm_lvt), vm_lapic_local_irq() */
+
 	int cap[VM_CAP_MAX];
 	struct vm_debug_point point[VM_DEBUG_POINTS_MAX];
 	struct kvm_dr dr[4];
@@ -177,8 +181,20 @@ int kvm_set_desc(struct vcpu *, enum vm_reg_name, const struct seg_desc *);
 int kvm_get_xsave(struct vcpu *, uint8_t *buf);
 int kvm_set_xsave(struct vcpu *, const uint8_t *buf);
 int kvm_gla2gpa(struct vcpu *, uint64_t gla, uint64_t *ret_gpa);
+
+/* --- inject.c ------------------------------------------------------------- */
+
 int kvm_inject(struct vcpu *, int vector, bool has_errcode, uint32_t errcode,
     bool restart);
+int kvm_set_intinfo(struct vcpu *, uint64_t info);
+int kvm_get_intinfo(struct vcpu *, uint64_t *ret_info1, uint64_t *ret_info2);
+/* Before an entry, while k->intinfo != 0: makes it what KVM delivers next. */
+int kvm_intinfo_enter(struct kvm_cpu *);
+/*
+ * Who places a processor somewhere means it to run: one that waits for its
+ * start-up message, or is halted, stops waiting.
+ */
+int kvm_stop_waiting(struct kvm_cpu *);
 
 /* --- reset.c -------------------------------------------------------------- */
 
@@ -199,6 +215,8 @@ enum vm_cpu_vendor kvm_cpuid_vendor(void);
 int kvm_irqchip_make(struct kvm_machine *);
 void kvm_irqchip_free(struct kvm_machine *);
 int kvm_irqchip_create(struct vmctx *, bool x2apic);
+/* In the vCPU's thread: vm_lapic_local_irq() posted VCPU_EV_ENGINE.  -errno. */
+int kvm_local_irqs(struct kvm_cpu *);
 int kvm_pit_create(struct vmctx *);
 
 /* --- run.c ---------------------------------------------------------------- */

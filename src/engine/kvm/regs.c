@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * regs.c - registers by libvmmapi's names, exceptions, address translation.
+ * regs.c - registers by libvmmapi's names, address translation.
  *
  * General registers go through struct kvm_run where the kernel has
  * KVM_CAP_SYNC_REGS, the rest by ioctl.  Segment registers have bhyve's access
@@ -238,22 +238,6 @@ set_shadow(struct kvm_cpu *k, uint64_t val)
 	return kvm_ioctl(k->fd, KVM_SET_VCPU_EVENTS, &ev);
 }
 
-/*
- * Who places a processor somewhere means it to run: one that waits for its
- * start-up message stops waiting.
- */
-static int
-stop_waiting(struct kvm_cpu *k)
-{
-	struct kvm_mp_state mp;
-	int err = kvm_ioctl(k->fd, KVM_GET_MP_STATE, &mp);
-
-	if (err < 0 || mp.mp_state == KVM_MP_STATE_RUNNABLE)
-		return MIN(err, 0);
-	mp.mp_state = KVM_MP_STATE_RUNNABLE;
-	return kvm_ioctl(k->fd, KVM_SET_MP_STATE, &mp);
-}
-
 /* --- vmm/engine.h --------------------------------------------------------- */
 
 int
@@ -300,7 +284,7 @@ kvm_set_reg(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t val)
 	else
 		*(uint64_t *)p = val;
 	*dirty = true;
-	return reg == VM_REG_GUEST_RIP ? stop_waiting(k) : 0;
+	return reg == VM_REG_GUEST_RIP ? kvm_stop_waiting(k) : 0;
 }
 
 static uint32_t
@@ -429,7 +413,8 @@ kvm_set_xsave(struct vcpu *vcpu, const uint8_t *buf)
 	return kvm_ioctl(k->fd, KVM_SET_XSAVE, &x);
 }
 
-/* --- translation, exceptions ---------------------------------------------- */
+/* --- translation -----------------------------------------------------------
+ */
 
 int
 kvm_gla2gpa(struct vcpu *vcpu, uint64_t gla, uint64_t *ret_gpa)
@@ -446,47 +431,4 @@ kvm_gla2gpa(struct vcpu *vcpu, uint64_t gla, uint64_t *ret_gpa)
 		return -EFAULT;
 	*ret_gpa = t.physical_address;
 	return 0;
-}
-
-#define EXC_BP 3
-#define EXC_OF 4
-
-/*
- * INT3 and INTO: the processor itself steps over the instruction when it
- * delivers them (SDM 3C 26.6.1.1, APM 2 15.20), so RIP goes back to it.
- */
-static void
-step_back(struct kvm_regs *regs, int vector)
-{
-	if (vector == EXC_BP || vector == EXC_OF)
-		regs->rip--;
-}
-
-int
-kvm_inject(struct vcpu *vcpu, int vector, bool has_errcode, uint32_t errcode,
-    bool restart)
-{
-	struct kvm_cpu *k = kvm_cpu_of(vcpu);
-	struct kvm_regs *regs = kvm_regs(k);
-	struct kvm_vcpu_events ev;
-	int err = kvm_ioctl(k->fd, KVM_GET_VCPU_EVENTS, &ev);
-
-	if (err < 0 || regs == NULL)
-		return err < 0 ? err : -EIO;
-	if (ev.exception.injected || ev.exception.pending)
-		return -EBUSY;
-	if (restart)
-		regs->rip = k->exit_rip;
-	else
-		step_back(regs, vector);
-	k->regs_dirty = true;
-	ev.exception.injected = 1;
-	ev.exception.nr = (uint8_t)vector;
-	ev.exception.has_error_code = has_errcode;
-	ev.exception.error_code = errcode;
-	ev.flags = 0;
-	err = kvm_regs_flush(k);
-	if (err == 0)
-		err = kvm_ioctl(k->fd, KVM_SET_VCPU_EVENTS, &ev);
-	return err < 0 ? err : stop_waiting(k);
 }

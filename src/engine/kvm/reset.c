@@ -265,6 +265,8 @@ kvm_vcpu_reset(struct vcpu *vcpu)
 	int err = k->unfinished ? kvm_finish(k) : 0;
 
 	k->owes_exit = false;
+	k->intinfo = 0;
+	__atomic_store_n(&k->local_irqs, 0, __ATOMIC_SEQ_CST);
 	registers_reset(k);
 	if (err >= 0)
 		err = msrs_move(k, KVM_SET_MSRS, k->power_on->msrs);

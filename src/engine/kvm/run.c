@@ -440,12 +440,15 @@ take_events(struct kvm_cpu *k, struct vm_exit *x)
 
 	if (err < 0)
 		return leave_failed(k, x, err, "KVM_RUN fails to finish");
-	if (ev & VCPU_EV_ENGINE)
+	if (ev & VCPU_EV_ENGINE) {
 		kvm_watch_answer(k);
-	if (ev & VCPU_EV_NMI)
+		err = kvm_local_irqs(k);
+	}
+	if (err >= 0 && ev & VCPU_EV_NMI)
 		err = kvm_ioctl(k->fd, KVM_NMI, NULL);
 	if (err < 0)
-		return leave_failed(k, x, err, "KVM_NMI");
+		return leave_failed(
+		    k, x, err, "an interrupt for the processor");
 	return ev & VCPU_EV_STOP ? leave_stopped(k, x) : STAY;
 }
 
@@ -467,6 +470,14 @@ before_entry(struct kvm_cpu *k, struct vm_exit *x)
 	if (unlikely(k->owes_exit)) {
 		k->owes_exit = false;
 		return handle(k, x);
+	}
+	if (unlikely(k->intinfo != 0)) {
+		int err = kvm_intinfo_enter(k);
+
+		if (err < 0)
+			return leave_failed(k, x, err, "vm_set_intinfo()");
+		if (vm_suspended(k->vm->ctx) != VM_SUSPEND_NONE)
+			return leave_stopped(k, x);
 	}
 	if (likely(!k->cap[VM_CAP_MTRAP_EXIT]))
 		return STAY;

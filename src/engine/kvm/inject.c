@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * inject.c - exceptions and interrupted events for a vCPU, as what KVM calls
+ * injected: to be delivered at the next entry (the API, KVM_SET_VCPU_EVENTS).
+ *
+ * An exception of vm_inject_exception() goes there at once.  The event of
+ * vm_set_intinfo() waits here for the entry, because what is queued behind it
+ * by then was met while delivering it.  On the vCPU's thread, or any while it
+ * does not run.
+ */
+#include "kvm_priv.h"
+
+#include <errno.h>
+
+#include <vmm/vm.h>
+
+/* SDM 3A table 6-1. */
+#define EXC_DE	   0
+#define EXC_BP	   3
+#define EXC_OF	   4
+#define EXC_DF	   8
+#define EXC_TS	   10
+#define EXC_GP	   13
+#define EXC_PF	   14
+#define VECTOR_NMI 2
+
+static int
+get_events(struct kvm_cpu *k, struct kvm_vcpu_events *ev)
+{
+	return kvm_ioctl(k->fd, KVM_GET_VCPU_EVENTS, ev);
+}
+
+/* Injected events only; the rest stays as the kernel has it. */
+static int
+set_events(struct kvm_cpu *k, struct kvm_vcpu_events *ev)
+{
+	ev->flags = 0;
+	return kvm_ioctl(k->fd, KVM_SET_VCPU_EVENTS, ev);
+}
+
+int
+kvm_stop_waiting(struct kvm_cpu *k)
+{
+	struct kvm_mp_state mp;
+	int err = kvm_ioctl(k->fd, KVM_GET_MP_STATE, &mp);
+
+	if (err < 0 || mp.mp_state == KVM_MP_STATE_RUNNABLE)
+		return MIN(err, 0);
+	mp.mp_state = KVM_MP_STATE_RUNNABLE;
+	return kvm_ioctl(k->fd, KVM_SET_MP_STATE, &mp);
+}
+
+/* --- exceptions ----------------------------------------------------------- */
+
+/*
+ * INT3 and INTO: the processor itself steps over the instruction when it
+ * delivers them (SDM 3C 26.6.1.1, APM 2 15.20), so RIP goes back to it.
+ */
+static void
+step_back(struct kvm_cpu *k, int vector)
+{
+	struct kvm_regs *regs = kvm_regs(k);
+
+	if ((vector != EXC_BP && vector != EXC_OF) || regs == NULL)
+		return;
+	regs->rip--;
+	k->regs_dirty = true;
+}
+
+static void
+put_exception(
+    struct kvm_vcpu_events *ev, int vector, bool has_errcode, uint32_t errcode)
+{
+	ev->exception.injected = 1;
+	ev->exception.nr = (uint8_t)vector;
+	ev->exception.has_error_code = has_errcode;
+	ev->exception.error_code = errcode;
+}
+
+int
+kvm_inject(struct vcpu *vcpu, int vector, bool has_errcode, uint32_t errcode,
+    bool restart)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	struct kvm_regs *regs = kvm_regs(k);
+	struct kvm_vcpu_events ev;
+	int err = get_events(k, &ev);
+
+	if (err < 0 || regs == NULL)
+		return err < 0 ? err : -EIO;
+	if (ev.exception.injected || ev.exception.pending)
+		return -EBUSY;
+	if (restart) {
+		regs->rip = k->exit_rip;
+		k->regs_dirty = true;
+	} else {
+		step_back(k, vector);
+	}
+	put_exception(&ev, vector, has_errcode, errcode);
+	err = kvm_regs_flush(k);
+	if (err == 0)
+		err = set_events(k, &ev);
+	return err < 0 ? err : kvm_stop_waiting(k);
+}
+
+/* --- interrupted events --------------------------------------------------- */
+
+/* What the kernel itself was delivering when the guest left; 0: nothing. */
+static uint64_t
+interrupted(const struct kvm_vcpu_events *ev)
+{
+	if (ev->nmi.injected)
+		return VM_INTINFO_VALID | VM_INTINFO_NMI | VECTOR_NMI;
+	if (!ev->interrupt.injected)
+		return 0;
+	return VM_INTINFO_VALID | ev->interrupt.nr |
+	       (ev->interrupt.soft ? VM_INTINFO_SWINTR : VM_INTINFO_HWINTR);
+}
+
+static uint64_t
+queued(const struct kvm_vcpu_events *ev)
+{
+	uint64_t info = VM_INTINFO_VALID;
+
+	if (!ev->exception.injected && !ev->exception.pending)
+		return ev->nmi.pending ? info | VM_INTINFO_NMI | VECTOR_NMI : 0;
+	info |= VM_INTINFO_HWEXCEPTION | ev->exception.nr;
+	if (ev->exception.has_error_code)
+		info |= VM_INTINFO_DEL_ERRCODE |
+			(uint64_t)ev->exception.error_code << 32;
+	return info;
+}
+
+int
+kvm_get_intinfo(struct vcpu *vcpu, uint64_t *ret_info1, uint64_t *ret_info2)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	struct kvm_vcpu_events ev;
+	int err = get_events(k, &ev);
+
+	if (err < 0)
+		return err;
+	*ret_info1 = k->intinfo != 0 ? k->intinfo : interrupted(&ev);
+	*ret_info2 = queued(&ev);
+	return 0;
+}
+
+/* Instead of what the kernel was delivering. */
+int
+kvm_set_intinfo(struct vcpu *vcpu, uint64_t info)
+{
+	struct kvm_cpu *k = kvm_cpu_of(vcpu);
+	struct kvm_vcpu_events ev;
+	int err = get_events(k, &ev);
+
+	if (err >= 0 && interrupted(&ev) != 0) {
+		ev.nmi.injected = ev.interrupt.injected = 0;
+		err = set_events(k, &ev);
+	}
+	if (err < 0)
+		return err;
+	k->intinfo = info;
+	return 0;
+}
+
+enum exc_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
+
+/* SDM 3A table 6-4. */
+static enum exc_class
+class_of(int vector)
+{
+	if (vector == EXC_PF)
+		return PAGE_FAULT;
+	if (vector == EXC_DF)
+		return DOUBLE_FAULT;
+	return vector == EXC_DE || (vector >= EXC_TS && vector <= EXC_GP)
+		   ? CONTRIBUTORY
+		   : BENIGN;
+}
+
+/*
+ * Delivering `info` met the exception in *ev: that one alone is delivered, or
+ * #DF (SDM 3A table 6-5).  False: the processor shuts down.
+ */
+static bool
+combine(struct kvm_vcpu_events *ev, uint64_t info)
+{
+	enum exc_class second = class_of(ev->exception.nr);
+	enum exc_class first =
+	    (info & VM_INTINFO_TYPE) == VM_INTINFO_HWEXCEPTION
+		? class_of(VM_INTINFO_VECTOR(info))
+		: BENIGN;
+
+	if (second != CONTRIBUTORY && second != PAGE_FAULT)
+		return true;
+	if (first == PAGE_FAULT ||
+	    (first == CONTRIBUTORY && second == CONTRIBUTORY))
+		put_exception(ev, EXC_DF, true, 0);
+	return first != DOUBLE_FAULT;
+}
+
+/*
+ * A software interrupt goes as one from outside: of its own kind KVM would step
+ * over an instruction, whose length nobody knows.  So its gate's DPL is not
+ * looked at.
+ */
+static void
+put_event(struct kvm_cpu *k, struct kvm_vcpu_events *ev, uint64_t info)
+{
+	int vector = VM_INTINFO_VECTOR(info);
+
+	switch (info & VM_INTINFO_TYPE) {
+	case VM_INTINFO_HWEXCEPTION:
+		step_back(k, vector);
+		put_exception(ev, vector, (info & VM_INTINFO_DEL_ERRCODE) != 0,
+		    (uint32_t)(info >> 32));
+		break;
+	case VM_INTINFO_NMI:
+		ev->nmi.injected = 1;
+		ev->nmi.masked = 0; /* the delivery itself masks */
+		break;
+	default:
+		ev->interrupt.injected = 1;
+		ev->interrupt.nr = (uint8_t)vector;
+		ev->interrupt.soft = 0;
+		break;
+	}
+}
+
+int
+kvm_intinfo_enter(struct kvm_cpu *k)
+{
+	uint64_t info = k->intinfo;
+	struct kvm_vcpu_events ev;
+	int err = get_events(k, &ev);
+
+	k->intinfo = 0;
+	if (err < 0)
+		return err;
+	if (!ev.exception.injected && !ev.exception.pending) {
+		put_event(k, &ev, info);
+	} else if (!combine(&ev, info)) {
+		(void)vm_suspend(k->vm->ctx, VM_SUSPEND_TRIPLEFAULT);
+		return 0;
+	}
+	err = kvm_regs_flush(k);
+	if (err == 0)
+		err = set_events(k, &ev);
+	return err < 0 ? err : kvm_stop_waiting(k);
+}

@@ -187,6 +187,9 @@ void vq_unpop(struct vq *, unsigned int n);
  * reset is dropped.
  */
 void vq_push(struct vq *, const struct vq_chain *, uint32_t len);
+/* The same for several that the driver must see at once: fill, fill, flush. */
+void vq_fill(struct vq *, const struct vq_chain *, uint32_t len);
+void vq_flush(struct vq *);
 /* Interrupt the driver if it wants to hear of what was pushed since. */
 void vq_notify(struct vq *);
 /* A chain could be popped. */

@@ -553,6 +553,34 @@ receive_merged(enum vdrv_transport t)
 }
 BOTH(receive_merged)
 
+/* 5.1.6.3.1: the driver that sees the first buffer finds the others, too. */
+static void
+receive_merged_at_once(enum vdrv_transport t)
+{
+	struct rig r;
+	uint32_t used;
+
+	rig_up(&r, t, F_MRG, 2);
+	for (unsigned int round = 0; round < 200; round++) {
+		uint16_t *idx, before, now;
+
+		r.d.brk = 0x100000;
+		for (unsigned int i = 0; i < 5; i++)
+			(void)add_rx(&r, RXQ, 4096);
+		vdrv_kick(&r.d, RXQ);
+		idx = r.d.q[RXQ].used_idx;
+		before = now = __atomic_load_n(idx, __ATOMIC_ACQUIRE);
+		peer_send(&r, 5 * 4096 - 100, round);
+		for (unsigned int n = 0; now == before && n < 100000000; n++)
+			now = __atomic_load_n(idx, __ATOMIC_ACQUIRE);
+		assert_int_equal((uint16_t)(now - before), 5);
+		for (unsigned int i = 0; i < 5; i++)
+			vdrv_wait_used(&r.d, RXQ, &used);
+	}
+	teardown(&r);
+}
+BOTH(receive_merged_at_once)
+
 /*
  * Without buffers, and with too few, the frame waits; what the driver adds
  * wakes it, with both ways of asking for kicks.
@@ -1147,6 +1175,7 @@ main(void)
 		BOTH_TESTS(receive),
 		BOTH_TESTS(receive_too_big),
 		BOTH_TESTS(receive_merged),
+		BOTH_TESTS(receive_merged_at_once),
 		BOTH_TESTS(receive_waits_flags),
 		BOTH_TESTS(receive_waits_event),
 		BOTH_TESTS(receive_coalesced),

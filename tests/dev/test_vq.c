@@ -653,10 +653,45 @@ test_broken_then_push(void **state)
 	teardown(&r);
 }
 
+/* Several chains become visible at once. */
+static void
+test_fill(void **state)
+{
+	struct vq_chain held[3];
+	struct iovec iov[3][1];
+	struct rig r;
+	uint32_t len;
+
+	setup(&r, VDRV_MODERN, 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		add_one(&r, 8, true);
+		assert_int_equal(vq_pop(r.vq, iov[i], 1, &held[i]), 1);
+		vq_fill(r.vq, &held[i], i);
+		assert_int_equal(*r.d.q[0].used_idx, 0);
+	}
+	vq_flush(r.vq);
+	assert_int_equal(*r.d.q[0].used_idx, 3);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(vdrv_used(&r.d, 0, &len), held[i].head);
+		assert_int_equal(len, i);
+	}
+	/* Nothing was filled; and a reset forgets what was not shown. */
+	vq_flush(r.vq);
+	assert_int_equal(*r.d.q[0].used_idx, 3);
+	add_one(&r, 8, true);
+	assert_int_equal(pop(&r), 1);
+	vq_fill(r.vq, &r.c, 8);
+	vdrv_open(&r.d, &r.m, VDRV_MODERN, 0, 1);
+	vq_flush(r.vq);
+	assert_int_equal(*r.d.q[0].used_idx, 0);
+	teardown(&r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_fill),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_wrap),
 		cmocka_unit_test(test_event_index),

@@ -119,8 +119,8 @@ vnet_rx_gather(
 }
 
 /*
- * The header's count is in the first chain, so that one is pushed first, and
- * all of them before the driver is told.
+ * The header counts the chains: a driver that polls must not see the first one
+ * without the others (Linux then drops the frame).
  */
 static enum vnet_rx_result
 vnet_rx_put(struct vnet *v, struct vq *vq, struct vnet_rx_frame *f)
@@ -136,9 +136,10 @@ vnet_rx_put(struct vnet *v, struct vq *vq, struct vnet_rx_frame *f)
 	for (unsigned int i = 0; i < n; i++) {
 		size_t k = vnet_rx_fill(f, off, &v->chain[i]);
 
-		vq_push(vq, &v->chain[i], (uint32_t)k);
+		vq_fill(vq, &v->chain[i], (uint32_t)k);
 		off += k;
 	}
+	vq_flush(vq);
 	return r;
 }
 

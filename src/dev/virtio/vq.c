@@ -322,7 +322,7 @@ vq_mark_written(struct vq *q, const struct vq_chain *c, uint32_t len)
 }
 
 void
-vq_push(struct vq *q, const struct vq_chain *c, uint32_t len)
+vq_fill(struct vq *q, const struct vq_chain *c, uint32_t len)
 {
 	struct vring_used_elem *elem;
 
@@ -332,13 +332,27 @@ vq_push(struct vq *q, const struct vq_chain *c, uint32_t len)
 	vq_head_done(q, c->head);
 	if (!vq_ready(q))
 		return;
-	elem = &q->used->ring[vq_slot(q, q->r.used_idx)];
+	elem = &q->used->ring[vq_slot(q, q->r.used_idx++)];
 	__atomic_store_n(&elem->id, c->head, __ATOMIC_RELAXED);
 	__atomic_store_n(&elem->len, len, __ATOMIC_RELAXED);
 	pci_dma_written(q->core->pd, elem, sizeof(*elem));
+}
+
+void
+vq_flush(struct vq *q)
+{
+	if (!vq_ready(q))
+		return;
 	/* Release: pairs with the driver's barrier after it read used->idx. */
-	__atomic_store_n(&q->used->idx, ++q->r.used_idx, __ATOMIC_RELEASE);
+	__atomic_store_n(&q->used->idx, q->r.used_idx, __ATOMIC_RELEASE);
 	pci_dma_written(q->core->pd, &q->used->idx, sizeof(q->used->idx));
+}
+
+void
+vq_push(struct vq *q, const struct vq_chain *c, uint32_t len)
+{
+	vq_fill(q, c, len);
+	vq_flush(q);
 }
 
 /* 2.7.7 and 2.7.10: does the driver want to hear of used entries up to now? */

@@ -19,16 +19,16 @@ struct vmctx;
 struct vcpu;
 
 struct boot_kernel {
-	const char *kernel;  /* bzImage, ELF with a PVH note, Multiboot */
+	const char *kernel;  /* bzImage, ELF/PVH, Multiboot, boot sector */
 	const char *initrd;  /* NULL: none */
 	const char *cmdline; /* NULL: empty */
 	uint64_t rsdp;	     /* gpa of the ACPI RSDP, 0: none */
 };
 /*
  * Loads by what the file is (bzImage: Linux's 64-bit or 32-bit boot protocol;
- * ELF: PVH; else Multiboot 1) and resets `bsp` and sets its registers for the
- * entry.  The files are read again on every call; the tables may be written
- * before or after.
+ * Multiboot 1; ELF: PVH; else a boot sector) and resets `bsp` and sets its
+ * registers for the entry.  The files are read again on every call; the tables
+ * may be written before or after.
  */
 int boot_load_kernel(struct vmctx *, struct vcpu *bsp,
     const struct boot_kernel *, char *err, size_t err_len) WARN_UNUSED;

@@ -2,11 +2,12 @@
 /*
  * entry.c - the processor's state at a kernel's first instruction.
  *
- * Two states serve every protocol: flat 32-bit protected mode (32-bit boot
- * protocol, PVH, Multiboot 0.6.96 section 3.2) and long mode with the low
+ * Two states serve every kernel's protocol: flat 32-bit protected mode (32-bit
+ * boot protocol, PVH, Multiboot 0.6.96 section 3.2) and long mode with the low
  * 4 GiB mapped one to one (Linux Documentation/arch/x86/boot.rst, "64-bit Boot
- * Protocol").  The GDT in guest memory is made from the same table as the
- * hidden parts, so that a kernel which reloads a selector gets what it had.
+ * Protocol"); boot sectors begin in real mode.  The GDT in guest memory is made
+ * from the same table as the hidden parts, so that a kernel which reloads a
+ * selector gets what it had.
  */
 #include "image.h"
 
@@ -25,29 +26,32 @@
 /* docs/bhyve.md 2.5.  G always: VMX refuses limits beyond 1 MiB without
  * (SDM 26.3.1.2).
  */
-#define DESC_CODE64   0xa09b /* G, L, P, S, execute/read, accessed */
-#define DESC_CODE32   0xc09b /* G, D, P, S, execute/read, accessed */
-#define DESC_DATA     0xc093 /* G, B, P, S, read/write, accessed */
-#define DESC_TSS_BUSY 0x8b
-#define DESC_UNUSABLE 0x10000
-#define DESC_G	      0x8000
+#define DESC_CODE64	  0xa09b /* G, L, P, S, execute/read, accessed */
+#define DESC_CODE32	  0xc09b /* G, D, P, S, execute/read, accessed */
+#define DESC_DATA	  0xc093 /* G, B, P, S, read/write, accessed */
+#define DESC_TSS_BUSY	  0x8b
+#define DESC_UNUSABLE	  0x10000
+#define DESC_REAL	  0x93 /* P, S, read/write, accessed: even CS's (9.1.4) */
+#define DESC_G		  0x8000
 
-#define CR0_PE	      BIT(0)
-#define CR0_ET	      BIT(4)
-#define CR0_NE	      BIT(5)
-#define CR0_PG	      BIT(31)
-#define CR4_PAE	      BIT(5)
-#define EFER_LME      BIT(8)
-#define EFER_LMA      BIT(10)
+#define CR0_PE		  BIT(0)
+#define CR0_ET		  BIT(4)
+#define CR0_NE		  BIT(5)
+#define CR0_PG		  BIT(31)
+#define CR4_PAE		  BIT(5)
+#define EFER_LME	  BIT(8)
+#define EFER_LMA	  BIT(10)
 
-#define RFLAGS_RSVD1  0x2
+#define RFLAGS_RSVD1	  0x2
 
-#define PTE_P	      BIT64(0)
-#define PTE_RW	      BIT64(1)
-#define PTE_PS	      BIT64(7)
-#define PT_ENTRIES    512
-#define PT_SIZE	      4096
-#define MAP_GIB	      4
+#define REAL_VECTORS_SIZE 0x400 /* SDM 3B 21.1.4 */
+
+#define PTE_P		  BIT64(0)
+#define PTE_RW		  BIT64(1)
+#define PTE_PS		  BIT64(7)
+#define PT_ENTRIES	  512
+#define PT_SIZE		  4096
+#define MAP_GIB		  4
 
 struct seg {
 	int reg;
@@ -129,6 +133,13 @@ set_registers(struct vcpu *vcpu, const struct regval *rv, size_t n)
 	return rc;
 }
 
+/* The engine fails, not the file. */
+static int
+fail_registers(struct boot_load *l)
+{
+	return boot_fail(l, -EIO, "setting the registers: %s", strerror(errno));
+}
+
 static int
 enter(struct boot_load *l, uint32_t code_access, const struct regval *rv,
     size_t n)
@@ -140,8 +151,7 @@ enter(struct boot_load *l, uint32_t code_access, const struct regval *rv,
 	errno = EIO;
 	if (vcpu_reset(l->bsp) != 0 || set_registers(l->bsp, rv, n) != 0 ||
 	    set_segments(l->bsp, code_access) != 0)
-		return boot_fail(/* the engine, not the file */
-		    l, -EIO, "setting the registers: %s", strerror(errno));
+		return fail_registers(l);
 	return 0;
 }
 
@@ -200,4 +210,31 @@ boot_enter_64(struct boot_load *l, uint64_t rip, uint64_t rsi)
 	int rc = put_page_tables(l);
 
 	return rc != 0 ? rc : enter(l, DESC_CODE64, rv, ARRAY_LEN(rv));
+}
+
+/* TR and LDTR are the reset's (SDM 3A table 9-1). */
+int
+boot_enter_16(struct boot_load *l, uint16_t ip, uint16_t sp, uint8_t dl)
+{
+	static const int seg[] = { VM_REG_GUEST_CS, VM_REG_GUEST_DS,
+		VM_REG_GUEST_ES, VM_REG_GUEST_FS, VM_REG_GUEST_GS,
+		VM_REG_GUEST_SS };
+	const struct regval rv[] = {
+		{ VM_REG_GUEST_CR0, CR0_ET },
+		{ VM_REG_GUEST_RIP, ip },
+		{ VM_REG_GUEST_RSP, sp },
+		{ VM_REG_GUEST_RDX, dl },
+	};
+	int rc;
+
+	errno = EIO;
+	rc = vcpu_reset(l->bsp);
+	rc |= set_registers(l->bsp, rv, ARRAY_LEN(rv));
+	for (size_t i = 0; i < ARRAY_LEN(seg); i++) {
+		rc |= vm_set_desc(l->bsp, seg[i], 0, 0xffff, DESC_REAL);
+		rc |= vm_set_register(l->bsp, seg[i], 0);
+	}
+	rc |=
+	    vm_set_desc(l->bsp, VM_REG_GUEST_IDTR, 0, REAL_VECTORS_SIZE - 1, 0);
+	return rc == 0 ? 0 : fail_registers(l);
 }

@@ -12,6 +12,9 @@
  *	0x04000  command line, 16 KiB
  *	0x09000  page tables of the 64-bit entry, 6 pages, up to 0xf000
  *
+ * A boot sector has none of these: it begins at 0x7c00, its stack ends there,
+ * and the interrupt vectors are set.
+ *
  * A loader may refuse a file for any reason, but whatever the file holds it
  * writes guest RAM below lowmem only, outside of these and of the firmware's
  * area (0x9fc00-0x100000), and never over what it wrote before.
@@ -37,6 +40,7 @@ struct vcpu;
 #define BOOT_CMDLINE_SIZE  0x4000 /* with the final NUL */
 #define BOOT_PAGETABLE_GPA 0x9000
 #define BOOT_LOW_END	   0xf000
+#define BOOT_SECTOR_GPA	   0x7c00
 #define BOOT_FIRMWARE_GPA  0x9fc00 /* up to 1 MiB */
 #define BOOT_HIGH_GPA	   0x100000
 
@@ -103,6 +107,8 @@ int boot_verr(char *err, size_t err_len, int code, const char *fmt, ...)
 int boot_claim(struct boot_load *, uint64_t base, uint64_t len,
     const char *what) WARN_UNUSED;
 bool boot_is_free(const struct boot_load *, uint64_t base, uint64_t len);
+/* The loaders' own memory ends at `end`, below BOOT_LOW_END.  Before claims. */
+void boot_release_low(struct boot_load *, uint64_t end);
 /* Copy from a file, from memory, or zeroes; the range must be claimed. */
 int boot_copy(struct boot_load *, const struct boot_blob *, uint64_t off,
     uint64_t gpa, uint64_t len) WARN_UNUSED;
@@ -127,6 +133,9 @@ struct boot_entry32 {
 	uint32_t eip, eax, ebx, esi;
 };
 int boot_enter_32(struct boot_load *, const struct boot_entry32 *) WARN_UNUSED;
+/* Real mode at 0000:ip with that stack and DL, A20 on, interrupts off. */
+int boot_enter_16(
+    struct boot_load *, uint16_t ip, uint16_t sp, uint8_t dl) WARN_UNUSED;
 /* Long mode, the low 4 GiB mapped one to one, interrupts off. */
 int boot_enter_64(struct boot_load *, uint64_t rip, uint64_t rsi) WARN_UNUSED;
 
@@ -139,5 +148,7 @@ bool elf_pvh_probe(const struct boot_blob *);
 int elf_pvh_load(struct boot_load *) WARN_UNUSED;
 bool multiboot_probe(const struct boot_blob *);
 int multiboot_load(struct boot_load *) WARN_UNUSED;
+bool bootsector_probe(const struct boot_blob *);
+int bootsector_load(struct boot_load *) WARN_UNUSED;
 
 #endif /* BOOT_IMAGE_H */

@@ -33,6 +33,8 @@ static const struct {
 	/* Before PVH: Xen offers both, and its PVH entry wants a Xen host. */
 	{ multiboot_probe, multiboot_load },
 	{ elf_pvh_probe, elf_pvh_load },
+	/* Last: a bzImage's first sector has that signature, too. */
+	{ bootsector_probe, bootsector_load },
 };
 
 /* What people hand over by mistake, by its first bytes. */
@@ -99,6 +101,12 @@ boot_is_free(const struct boot_load *l, uint64_t base, uint64_t len)
 {
 	return range_ok(base, len, l->lowmem) &&
 	       find_claim(l, base, len) == NULL;
+}
+
+void
+boot_release_low(struct boot_load *l, uint64_t end)
+{
+	l->claims[0].len = end;
 }
 
 int
@@ -265,7 +273,7 @@ refuse_unknown(struct boot_load *l)
 	}
 	return boot_verr(l->err, l->err_len, -ENOEXEC,
 	    "%s is neither a bzImage nor an ELF with a PVH note"
-	    " nor a Multiboot kernel",
+	    " nor a Multiboot kernel nor a boot sector",
 	    l->kernel.path);
 }
 

@@ -21,7 +21,7 @@
 /* clang-format off */
 const struct option_def option_table[] = {
 	{ 0, "kernel", "FILE", OPTION_GROUP_START,
-	  "Linux bzImage or ELF file with a PVH entry",
+	  "bzImage, PVH or Multiboot kernel, boot sector",
 	  .key = "boot.kernel" },
 	{ 0, "initrd", "FILE", OPTION_GROUP_START,
 	  "initial RAM disk for the kernel", .key = "boot.initrd" },

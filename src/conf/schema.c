@@ -136,7 +136,7 @@ const struct conf_key conf_schema[] = {
 	STR("engine", "auto", "what runs guest code: auto, kvm or soft"),
 	{ .name = "soft.code_cache", .type = CONF_SIZE, .dflt = "32M",
 	  .summary = "decoded code the software CPU keeps, per virtual CPU" },
-	STR("boot.kernel", NULL, "Linux kernel or PVH ELF file to start"),
+	STR("boot.kernel", NULL, "kernel, PVH or Multiboot file, or boot sector, to start"),
 	STR("boot.initrd", NULL, "initial RAM disk for the kernel"),
 	STR("boot.cmdline", NULL, "the kernel's command line"),
 	NUM("vcpu.pin_base", NULL, 0, CONF_MAX_HOSTCPU,

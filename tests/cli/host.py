@@ -15,6 +15,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 from machine import ENGINE, GUEST_MB, Machine, TIMEOUT, need, run_tests
@@ -485,7 +486,33 @@ def test_multiboot():
         m.end(1)
 
 
+def test_boot_sector():
+    """And as a boot sector with its next stage behind it, from real mode on."""
+    with Machine(program, payload.replace(".elf", "-bs.bin"), "-c", "2") as m:
+        m.is_alive()
+        start_others(m, 1)
+        m.end(1)
+
+
+def test_no_bios():
+    """A boot sector that asks the BIOS is told that there is none."""
+    code = b"\xb8\x41\x0e\xcd\x10"      # mov $0x0e41, %ax; int $0x10
+    with tempfile.NamedTemporaryFile() as f:
+        f.write(code.ljust(510, b"\x90") + b"\x55\xaa")
+        f.flush()
+        run = subprocess.run(
+            [program, "-E", ENGINE, "-m", "32M", "-s", "31,lpc", "-l",
+             "com1,stdio", "--kernel", f.name, "vm"],
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT,
+            check=False)
+    need((run.returncode, run.stdout, run.stderr) ==
+         (2, b"\r\nbhyve: no BIOS serves this interrupt\r\n", b""),
+         f"{run.returncode} {run.stdout!r} {run.stderr!r}")
+
+
 TESTS = {
+    "a boot sector": test_boot_sector,
+    "a boot sector without a BIOS": test_no_bios,
     "a Multiboot kernel": test_multiboot,
     "no -p: vCPUs are free": test_pin_none,
     "-p binds one vCPU": test_pin_one,

@@ -3,7 +3,8 @@
  * payload.S - the smallest guest that can end in every way a guest can end.
  *
  * An ELF file with a PVH entry, or with -DMULTIBOOT a Multiboot header (both:
- * 32-bit protected mode, no paging).  It prints
+ * 32-bit protected mode, no paging), or with -DBOOTSECTOR a boot sector and what
+ * follows it (real mode at 0x7c00).  It prints
  * "ready" on com1 and then does what the letters it receives there say:
  *
  *	r  reset (port 0xCF9)		t  triple fault
@@ -57,7 +58,7 @@
 #define MB_MEMORY 2
 #define MB_LOADER 0x2badb002
 
-#ifndef MULTIBOOT
+#if !defined(MULTIBOOT) && !defined(BOOTSECTOR)
 	.section .note.Xen, "a", @note
 	.long	4, 4, XEN_ELFNOTE_PHYS32_ENTRY
 	.asciz	"Xen"
@@ -65,10 +66,56 @@
 #endif
 
 	.text
-	.code32
 	.globl	start
+#ifdef BOOTSECTOR
+/* What a BIOS leaves: CS:IP 0:7C00 or 7C0:0, the disk in DL, a stack.  Real mode
+ * does interrupts; then protected mode. */
+	.code16
+start:
+	jmp	$0, $2f
+1:	popw	%ax			/* the frame of INT 60h */
+	cmpw	$3f, %ax
+	jne	no_sector
+	popw	%ax
+	popw	%ax
+	lgdt	gdt_pointer
+	movl	%cr0, %eax
+	orb	$1, %al
+	movl	%eax, %cr0
+	jmp	$8, $protected
+2:	cmpb	$0x80, %dl
+	jne	no_sector
+	xorw	%ax, %ax
+	movw	%ax, %ds
+	pushw	%ax
+	popw	%bx
+	testw	%bx, %bx
+	jnz	no_sector
+	movw	$1b, 0x60 * 4
+	movw	%ax, 0x60 * 4 + 2
+	int	$0x60
+3:
+no_sector:
+	cli
+	hlt
+	.balign	8
+gdt:	.quad	0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+gdt_pointer:
+	.word	. - gdt - 1
+	.long	gdt
+	.org	510
+	.word	0xaa55
+	.code32
+protected:
+	movw	$16, %ax
+	movw	%ax, %ds
+	movw	%ax, %es
+	movw	%ax, %ss
+#else
+	.code32
 start:
 	cli
+#endif
 #ifdef MULTIBOOT
 	jmp	1f
 no_multiboot:

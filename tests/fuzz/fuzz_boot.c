@@ -10,8 +10,9 @@
 #include "fake_guest.h"
 #include "image.h"
 
-#define GUEST_LOW (8u << 20)
-#define GUARD	  0xa5
+#define GUEST_LOW   (8u << 20)
+#define GUARD	    0xa5
+#define VECTORS_END 0x600
 
 #define must(cond)                                                             \
 	do {                                                                   \
@@ -37,24 +38,31 @@ set_guard(struct vmctx *ctx, size_t i)
 
 /* All bytes are the guard, if the first is and each equals the next. */
 static void
-check_guard(const struct vmctx *ctx, size_t i)
+check_guard(const struct vmctx *ctx, uint32_t first, uint32_t end)
 {
-	const uint8_t *p = ctx->ram + guarded[i].first;
+	const uint8_t *p = ctx->ram + first;
 
 	must(p[0] == GUARD);
-	must(memcmp(p, p + 1, guarded[i].end - guarded[i].first - 1) == 0);
+	must(memcmp(p, p + 1, end - first - 1) == 0);
 }
 
 static void
 check_guards(struct vmctx *ctx, const struct boot_load *l)
 {
 	for (size_t i = 0; i < ARRAY_LEN(guarded); i++) {
+		uint32_t first = guarded[i].first;
+
 		/* A kernel may be loaded low, where it asked to be. */
-		if (guarded[i].first == BOOT_LOW_END &&
-		    !boot_is_free(l, BOOT_LOW_END, 0x1000))
+		if (first == BOOT_LOW_END &&
+		    !boot_is_free(l, BOOT_LOW_END, 0x1000)) {
 			set_guard(ctx, i);
-		else
-			check_guard(ctx, i);
+			continue;
+		}
+		/* A boot sector has vectors and where they lead to. */
+		if (first == 0 && boot_is_free(l, BOOT_LOW_END - 1, 1))
+			first = VECTORS_END;
+		check_guard(ctx, first, guarded[i].end);
+		set_guard(ctx, i);
 	}
 }
 

@@ -817,6 +817,97 @@ test_multiboot_header_too_far(void **state)
 	fixture_free(f);
 }
 
+/* --- boot sectors -------------------------------------------------- */
+
+#define SECTOR	   0x7c00
+#define SECTOR_MAX (0x9fc00 - SECTOR)
+
+static uint8_t *
+sector(size_t len)
+{
+	uint8_t *s = test_malloc(len);
+
+	memset(s, 0x90, len);
+	s[510] = 0x55;
+	s[511] = 0xaa;
+	return s;
+}
+
+static void
+assert_entry16(struct fixture *f)
+{
+	static const int seg[] = { VM_REG_GUEST_CS, VM_REG_GUEST_DS,
+		VM_REG_GUEST_ES, VM_REG_GUEST_FS, VM_REG_GUEST_GS,
+		VM_REG_GUEST_SS };
+
+	assert_true(f->ctx.bsp.resets > 0);
+	for (size_t i = 0; i < ARRAY_LEN(seg); i++)
+		assert_segment(f, seg[i], 0, 0xffff, 0x93);
+	assert_int_equal(f->ctx.bsp.desc[VM_REG_GUEST_IDTR].base, 0);
+	assert_int_equal(f->ctx.bsp.desc[VM_REG_GUEST_IDTR].limit, 0x3ff);
+	assert_int_equal(reg(f, VM_REG_GUEST_CR0) & 0x80000001, 0);
+	assert_int_equal(reg(f, VM_REG_GUEST_RIP), SECTOR);
+	assert_int_equal(reg(f, VM_REG_GUEST_RSP), SECTOR);
+	assert_int_equal(reg(f, VM_REG_GUEST_RDX), 0x80);
+	assert_int_equal(reg(f, VM_REG_GUEST_RFLAGS), 2);
+}
+
+/* One sector, one and a part of the next, and as much as there may be. */
+static void
+test_sector(void **state)
+{
+	static const size_t size[] = { 512, 700, 70000, SECTOR_MAX };
+
+	for (size_t i = 0; i < ARRAY_LEN(size); i++) {
+		struct fixture *f = fixture_new(2 * MIB, 0);
+		const uint8_t *ram = f->ctx.ram;
+		uint8_t *s = sector(size[i]);
+
+		assert_int_equal(load(f, s, size[i]), 0);
+		assert_entry16(f);
+		assert_memory_equal(ram + SECTOR, s, size[i]);
+		assert_int_equal(ram[SECTOR + size[i]], 0);
+		test_free(s);
+		fixture_free(f);
+	}
+}
+
+/* Each vector leads to code, below the stack. */
+static void
+test_sector_vectors(void **state)
+{
+	struct fixture *f = fixture_new(2 * MIB, 0);
+	const uint8_t *ram = f->ctx.ram;
+	uint8_t *s = sector(512);
+
+	assert_int_equal(load(f, s, 512), 0);
+	for (unsigned int i = 0; i < 256; i++)
+		assert_int_equal(get_le32(ram + 4 * i), 0x500);
+	assert_int_equal(ram[0x500], 0xfa); /* cli */
+	assert_int_equal(ram[0x600], 0);    /* nothing more */
+	test_free(s);
+	fixture_free(f);
+}
+
+static void
+test_sector_refused(void **state)
+{
+	struct fixture *f = fixture_new(2 * MIB, 0);
+	uint8_t *s = sector(SECTOR_MAX + 1);
+
+	assert_refused(f, s, SECTOR_MAX + 1, "a disk is given by -s");
+	assert_refused(f, s, 511, "nor a boot sector");
+	f->cmdline = "quiet";
+	assert_refused(f, s, 512, "neither an initrd nor a command line");
+	f->cmdline = NULL;
+	give_initrd(f, 100);
+	assert_refused(f, s, 512, "neither an initrd nor a command line");
+	s[511] = 0;
+	assert_refused(f, s, 512, "nor a boot sector");
+	test_free(s);
+	fixture_free(f);
+}
+
 /* --- what it is not ------------------------------------------------ */
 
 static const struct {
@@ -926,6 +1017,9 @@ main(void)
 		cmocka_unit_test(test_multiboot_over_low_structures),
 		cmocka_unit_test(test_multiboot_unknown_requirement),
 		cmocka_unit_test(test_multiboot_header_too_far),
+		cmocka_unit_test(test_sector),
+		cmocka_unit_test(test_sector_vectors),
+		cmocka_unit_test(test_sector_refused),
 		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_missing_files),
 		cmocka_unit_test(test_kernel_from_a_pipe),

@@ -31,9 +31,9 @@
 #define MSRS_AT_ONCE  255u /* Linux: less than MAX_IO_MSRS */
 
 struct kvm_power_on {
-	struct kvm_xsave xsave;
 	struct kvm_lapic_state lapic;
 	struct kvm_msrs *msrs;
+	struct kvm_xsave xsave; /* last: more may follow it */
 };
 
 /* --- noting it ------------------------------------------------------------ */

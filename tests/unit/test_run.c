@@ -97,11 +97,11 @@ exit_fatal(void **state)
 	} table[] = {
 		{ { .exitcode = VM_EXITCODE_INOUT,
 		      .rip = 0x1000,
-		      .u.inout = { false, 1, 0x80, 5 } },
+		      .u.inout = { .bytes = 1, .port = 0x80, .eax = 5 } },
 		    "Unhandled outb 0x0080 at rip 0x1000 (vcpu 0)\n" },
 		{ { .exitcode = VM_EXITCODE_INOUT,
 		      .rip = 0x1000,
-		      .u.inout = { true, 4, 0xcfc, 0 } },
+		      .u.inout = { .in = true, .bytes = 4, .port = 0xcfc } },
 		    "Unhandled inl 0x0cfc at rip 0x1000 (vcpu 0)\n" },
 		{ { .exitcode = VM_EXITCODE_INOUT, .rip = 0x1000 },
 		    "instruction at 0x1000: e6 80 90 00" },

@@ -20,29 +20,26 @@
 struct kvm_step {
 	struct step_cpu *cpu;
 	struct step_state before, after;
-	struct kvm_xsave xsave;
 	struct kvm_xcrs xcrs;
 	struct kvm_vcpu_events events;
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry[STEP_NMSRS];
-	} msrs;
+	struct kvm_msrs *msrs;	/* STEP_NMSRS of them */
+	struct kvm_xsave xsave; /* last: more may follow it */
 };
 
 static struct kvm_step *
 step_of(struct kvm_cpu *k)
 {
-	if (k->step == NULL) {
-		struct kvm_step *s = calloc(1, sizeof(*s));
+	size_t msrs =
+	    sizeof(struct kvm_msrs) + STEP_NMSRS * sizeof(struct kvm_msr_entry);
 
-		if (s == NULL)
-			return NULL;
-		if (step_create(k->vcpu, &s->cpu) != 0) {
-			free(s);
-			return NULL;
-		}
-		k->step = s;
-	}
+	if (k->step != NULL)
+		return k->step;
+	k->step = calloc(1, sizeof(*k->step));
+	if (k->step == NULL)
+		return NULL;
+	k->step->msrs = calloc(1, msrs);
+	if (k->step->msrs == NULL || step_create(k->vcpu, &k->step->cpu) != 0)
+		kvm_step_free(k);
 	return k->step;
 }
 
@@ -52,6 +49,7 @@ kvm_step_free(struct kvm_cpu *k)
 	if (k->step == NULL)
 		return;
 	step_destroy(k->step->cpu);
+	free(k->step->msrs);
 	free(k->step);
 	k->step = NULL;
 }
@@ -98,14 +96,14 @@ fetch_msrs(struct kvm_cpu *k, struct step_state *st)
 	struct kvm_step *s = k->step;
 	int n;
 
-	s->msrs.head.nmsrs = STEP_NMSRS;
+	s->msrs->nmsrs = STEP_NMSRS;
 	for (unsigned int i = 0; i < STEP_NMSRS; i++)
-		s->msrs.entry[i].index = step_msr_table[i];
-	n = kvm_ioctl(k->fd, KVM_GET_MSRS, &s->msrs);
+		s->msrs->entries[i].index = step_msr_table[i];
+	n = kvm_ioctl(k->fd, KVM_GET_MSRS, s->msrs);
 	if (n < 0)
 		return n;
 	for (unsigned int i = 0; i < STEP_NMSRS; i++)
-		st->msr[i] = i < (unsigned int)n ? s->msrs.entry[i].data : 0;
+		st->msr[i] = i < (unsigned int)n ? s->msrs->entries[i].data : 0;
 	return 0;
 }
 
@@ -160,9 +158,9 @@ put_msrs(struct kvm_cpu *k, const struct step_state *st)
 	int n;
 
 	for (unsigned int i = 0; i < STEP_NMSRS; i++)
-		s->msrs.entry[i].data = st->msr[i];
-	s->msrs.head.nmsrs = STEP_NMSRS;
-	n = kvm_ioctl(k->fd, KVM_SET_MSRS, &s->msrs);
+		s->msrs->entries[i].data = st->msr[i];
+	s->msrs->nmsrs = STEP_NMSRS;
+	n = kvm_ioctl(k->fd, KVM_SET_MSRS, s->msrs);
 	return MIN(n, 0);
 }
 

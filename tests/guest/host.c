@@ -39,6 +39,7 @@
 #define SLOW_FACTOR  4	/* on an emulated host (tools/kvmhost.py) */
 
 static const struct pair_group *const group_table[] = {
+	&breaks_group,
 	&clock_group,
 	&cpu_group,
 	&debug_group,
@@ -55,6 +56,7 @@ static const struct pair_group *const group_table[] = {
 	&paging_group,
 	&pci_group,
 	&platform_group,
+	&polls_group,
 	&ring3_group,
 	&rtc_group,
 	&smc_group,

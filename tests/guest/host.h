@@ -52,11 +52,12 @@ struct pair_group {
 	const struct pair *pairs;
 	size_t npairs;
 };
-extern const struct pair_group cpu_group, debug_group, ends_group, exits_group,
-    fast_group, io_group, irq_group, lapic_group, ldt_group, legacy_group,
-    paging_group, pci_group, platform_group, ring3_group, rtc_group, smc_group,
-    smp_group, strings_group, topology_group, two_group, task_group, v86_group,
-    clock_group, litmus_group, mmio_group, virtio_group;
+extern const struct pair_group breaks_group, cpu_group, debug_group, ends_group,
+    exits_group, fast_group, io_group, irq_group, lapic_group, ldt_group,
+    legacy_group, paging_group, pci_group, platform_group, polls_group,
+    ring3_group, rtc_group, smc_group, smp_group, strings_group, topology_group,
+    two_group, task_group, v86_group, clock_group, litmus_group, mmio_group,
+    virtio_group;
 
 struct guest {
 	const struct pair *pair;

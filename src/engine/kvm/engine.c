@@ -241,6 +241,8 @@ kvm_set_cap(struct vcpu *vcpu, enum vm_cap_type cap, int val)
 		return val != 0 ? 0 : -ENOTSUP;
 	if (cap == VM_CAP_PAUSE_EXIT)
 		return val == 0 ? 0 : -ENOTSUP;
+	if (cap == VM_CAP_MTRAP_EXIT)
+		return kvm_debug_set_step(k, val != 0);
 	k->cap[cap] = val != 0;
 	if (cap == VM_CAP_HALT_EXIT)
 		return 0;

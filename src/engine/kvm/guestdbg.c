@@ -35,6 +35,7 @@
 #define EXC_DB	    1u
 #define EXC_BP	    3u
 #define INSN_INT3   0xccu
+#define RFLAGS_TF   0x100u
 #define RFLAGS_RF   0x10000u
 #define PAGE_BYTES  4096u
 
@@ -107,6 +108,30 @@ kvm_debug_update(struct kvm_cpu *k)
 }
 
 /*
+ * The kernel's single steps take the trap flag for themselves: it neither shows
+ * nor comes back.  So the guest's own is kept here (kvm_get_reg() adds it).
+ */
+int
+kvm_debug_set_step(struct kvm_cpu *k, bool on)
+{
+	struct kvm_regs *regs = kvm_regs(k);
+	int err;
+
+	if (regs == NULL)
+		return -EIO;
+	if (on && !k->cap[VM_CAP_MTRAP_EXIT])
+		k->own_tf = (regs->rflags & RFLAGS_TF) != 0;
+	k->cap[VM_CAP_MTRAP_EXIT] = on;
+	err = kvm_debug_update(k);
+	if (err < 0 || on || !k->own_tf)
+		return err;
+	k->own_tf = false;
+	regs->rflags |= RFLAGS_TF;
+	k->regs_dirty = true;
+	return 0;
+}
+
+/*
  * Not every KVM has what it says: the processor that QEMU makes has SVM, but no
  * debug registers and no intercept of INT3 in it; a KVM that emulates ring 0
  * sees no data accesses.
@@ -162,18 +187,18 @@ kvm_set_debug(
 
 /* --- exits ---------------------------------------------------------------- */
 
-/* Which of ours was met; DR6 bits 3:0. */
+/* Which of ours was met, by DR6 bits 3:0. */
 static bool
-exit_point(struct kvm_cpu *k, uint64_t dr6, struct vm_exit *x)
+exit_point(struct kvm_cpu *k, uint64_t dr6, bool exec, struct vm_exit *x)
 {
 	for (unsigned int i = 0; i < k->ndr; i++) {
 		const struct vm_debug_point *p = &k->point[k->dr[i].point];
 
-		if ((dr6 & BIT64(i)) == 0)
+		if ((dr6 & BIT64(i)) == 0 || (p->kind == VM_DEBUG_EXEC) != exec)
 			continue;
 		x->exitcode = VM_EXITCODE_DB;
 		x->u.db.gla = p->gla;
-		x->u.db.exec = p->kind == VM_DEBUG_EXEC;
+		x->u.db.exec = exec;
 		x->u.db.write = p->kind == VM_DEBUG_WRITE;
 		return true;
 	}
@@ -224,11 +249,16 @@ exit_int3(struct vm_exit *x)
 	x->u.bpt.inst_length = 1;
 }
 
+/*
+ * One exit may tell of an instruction's traps and of the next one's breakpoint.
+ * The traps go first (SDM 3A 6.9): they do not come again, and the breakpoint
+ * does, when the guest is there again.
+ */
 bool
 kvm_exit_debug(struct kvm_cpu *k, struct vm_exit *x)
 {
 	const struct kvm_debug_exit_arch *d = &k->run->debug.arch;
-	uint64_t causes = d->dr6 & DR6_CAUSES, ours = 0;
+	uint64_t causes = d->dr6 & DR6_CAUSES, ours = 0, theirs;
 	bool said;
 
 	if (d->exception == EXC_BP) {
@@ -239,13 +269,15 @@ kvm_exit_debug(struct kvm_cpu *k, struct vm_exit *x)
 		ours |= DR6_HITS;
 	if (k->cap[VM_CAP_MTRAP_EXIT])
 		ours |= DR6_BS;
-	said = exit_point(k, causes, x);
+	theirs = causes & ~ours;
+	said = exit_point(k, causes, false, x) ||
+	       (theirs == 0 && exit_point(k, causes, true, x));
 	if (!said && (causes & ours & DR6_BS) != 0) {
 		x->exitcode = VM_EXITCODE_MTRAP;
 		said = true;
 	}
-	if ((causes & ~ours) != 0 || !said)
-		give_back(k, causes & ~ours);
+	if (theirs != 0 || !said)
+		give_back(k, theirs);
 	return said;
 }
 
@@ -307,13 +339,17 @@ meets_tf(const uint8_t *code, size_t len, bool long_mode)
 	return len > 0 && memchr(one, *code, sizeof(one)) != NULL;
 }
 
+/* The instruction is what comes next: no halt, no exception before it. */
 static bool
 is_runnable(struct kvm_cpu *k)
 {
 	struct kvm_mp_state mp;
+	struct kvm_vcpu_events ev;
 
 	return kvm_ioctl(k->fd, KVM_GET_MP_STATE, &mp) >= 0 &&
-	       mp.mp_state == KVM_MP_STATE_RUNNABLE;
+	       mp.mp_state == KVM_MP_STATE_RUNNABLE &&
+	       kvm_ioctl(k->fd, KVM_GET_VCPU_EVENTS, &ev) >= 0 &&
+	       ev.exception.injected == 0 && ev.exception.pending == 0;
 }
 
 bool
@@ -326,7 +362,8 @@ kvm_debug_step(struct kvm_cpu *k, struct vm_exit *x)
 
 	if (!k->unfinished) {
 		len = fetch(k, code, sizeof(code), &long_mode);
-		if (meets_tf(code, len, long_mode) && is_runnable(k)) {
+		if ((k->own_tf || meets_tf(code, len, long_mode)) &&
+		    is_runnable(k)) {
 			err = kvm_step(k, x);
 			if (err == 0)
 				x->exitcode = VM_EXITCODE_MTRAP;

@@ -107,6 +107,7 @@ struct kvm_cpu {
 	    local_irqs; /* atomic: BIT(enum vm_lvt), vm_lapic_local_irq() */
 
 	int cap[VM_CAP_MAX];
+	bool own_tf; /* guestdbg.c: the guest's trap flag, under MTRAP_EXIT */
 	struct vm_debug_point point[VM_DEBUG_POINTS_MAX];
 	struct kvm_dr dr[4];
 	unsigned int ndr;
@@ -277,6 +278,8 @@ int kvm_set_debug(struct vcpu *, const struct vm_debug_point *, unsigned int n);
 int kvm_debug_check_int3(struct kvm_cpu *);
 /* Capabilities or points changed. */
 int kvm_debug_update(struct kvm_cpu *);
+/* VM_CAP_MTRAP_EXIT.  0 or -errno. */
+int kvm_debug_set_step(struct kvm_cpu *, bool on);
 /* Fills the exit; false: nothing for anybody, go on. */
 bool kvm_exit_debug(struct kvm_cpu *, struct vm_exit *);
 /* The exit was at an INT3 that the debugger wants to see: *x is filled. */

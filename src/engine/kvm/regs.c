@@ -16,6 +16,7 @@
 #define ACCESS_AVL	0x1000u
 #define ACCESS_S	0x10u
 #define ACCESS_UNUSABLE 0x10000u
+#define RFLAGS_TF	0x100u
 
 /* --- the caches ----------------------------------------------------------- */
 
@@ -260,6 +261,8 @@ kvm_get_reg(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t *ret_val)
 		*ret_val = ((const struct kvm_segment *)p)->selector;
 	else
 		*ret_val = *(const uint64_t *)p;
+	if (reg == VM_REG_GUEST_RFLAGS && k->own_tf)
+		*ret_val |= RFLAGS_TF;
 	return 0;
 }
 
@@ -284,6 +287,8 @@ kvm_set_reg(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t val)
 	else
 		*(uint64_t *)p = val;
 	*dirty = true;
+	if (reg == VM_REG_GUEST_RFLAGS && k->cap[VM_CAP_MTRAP_EXIT])
+		k->own_tf = (val & RFLAGS_TF) != 0;
 	return reg == VM_REG_GUEST_RIP ? kvm_stop_waiting(k) : 0;
 }
 

@@ -264,7 +264,7 @@ kvm_vcpu_reset(struct vcpu *vcpu)
 	struct kvm_cpu *k = kvm_cpu_of(vcpu);
 	int err = k->unfinished ? kvm_finish(k) : 0;
 
-	k->owes_exit = false;
+	k->owes_exit = k->own_tf = false;
 	k->intinfo = 0;
 	__atomic_store_n(&k->local_irqs, 0, __ATOMIC_SEQ_CST);
 	registers_reset(k);

@@ -76,13 +76,14 @@ __asm__(
     "u_compat_limit: movl %fs:0x1000, %eax; int $0x80\n"
     "u_compat_to_64: ljmpl $0x2b, $u_64_from_compat + 0x80000000\n"
     ".code64\n"
-    "u_64_from_compat: movabsq $0x1122334455667788, %rax; int $0x80\n");
+    "u_64_from_compat: movabsq $0x1122334455667788, %rax; int $0x80\n"
+    "k_sysenter: leaq 0x3000(%rax), %rax; int $0x80\n");
 extern uint8_t syscall_entry[], syscall_compat_entry[], u_syscall[],
     u_syscall_after[], u_syscall_flags[], u_int[], u_swapgs[], u_gsbase[],
     u_rdtsc[], u_sgdt[], u_in[], u_in_wide[], u_cli[], u_hlt[], u_popf[],
     u_lretq[], u_compat_entry[], u_compat_syscall[], u_compat_after[],
     u_compat_int[], u_compat_sysenter[], u_compat_stack[], u_compat_limit[],
-    u_compat_to_64[];
+    u_compat_to_64[], k_sysenter[];
 
 static uint64_t gs_kernel = 0x4b, gs_user = 0x55;
 
@@ -207,17 +208,23 @@ test_int_gate(void)
 static void
 test_sysenter(void)
 {
+	const uint64_t top = at(this_cpu()) + CPU_RSP0_TOP;
 	const struct frame *f;
 
 	wrmsr(MSR_SYSENTER_CS, SEL_KCODE);
-	wrmsr(MSR_SYSENTER_CS + 1, at(user_stack) + 4096);
-	wrmsr(MSR_SYSENTER_CS + 2, at(u_hlt)); /* any place at CPL 0 */
+	wrmsr(MSR_SYSENTER_CS + 1, top);
+	wrmsr(MSR_SYSENTER_CS + 2, at(k_sysenter));
 	f = run_compat(u_compat_sysenter);
 	if (is_amd()) {
 		EXPECT_TRAP(f, 6, 0); /* not in long mode: APM 3 */
 		return;
 	}
-	CHECK(f != NULL);
+	/* At CPL 0 in 64-bit mode (SDM 2 SYSENTER). */
+	EXPECT_TRAP(f, VEC_USER_RETURN, 0);
+	CHECK_EQ(f->rax, 0x3005);
+	CHECK_EQ(f->cs, SEL_KCODE);
+	CHECK_EQ(f->ss, SEL_KDATA);
+	CHECK_EQ(f->rsp, top);
 }
 
 static void

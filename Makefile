@@ -35,6 +35,11 @@ bench: need-bench all
 	@sh tools/guest.sh $(BUILD)/guest/full linux-image-amd64
 	@python3 bench/kvm.py $(BUILD)
 
+# Engine kvm on VMX, made by Bochs: five minutes or more.
+check-bochs: need-run need-bochs all
+	@sh tools/guest.sh $(BUILD)/guest/full linux-image-amd64
+	@$(MESON) test -C $(BUILD) --suite bochs --print-errorlogs
+
 # Random instructions, natively and in the engine, for SECONDS (default 60).
 fuzz-cpu: need-check all
 	@$(BUILD)/tests/cpu/fuzz_cpu --seconds $(or $(SECONDS_),60)
@@ -62,4 +67,4 @@ $(BUILD)/build.ninja:
 need-%:
 	@$(NEED) $*
 
-.PHONY: all run disk check bench fuzz fuzz-cpu format lint install clean
+.PHONY: all run disk check check-bochs bench fuzz fuzz-cpu format lint install clean

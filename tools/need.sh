@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what a make target needs and this machine lacks.
-#   need.sh build|run|disk|check|bench|fuzz
+#   need.sh build|run|disk|check|bench|fuzz|bochs
 # On Debian and its children by apt (with sudo when not root); elsewhere one
 # line says what to install.  Nothing is asked when nothing is missing.
 set -eu
@@ -34,6 +34,11 @@ gdb:gdb
 nasm:nasm'
 bench='qemu-system-x86_64:qemu-system-x86
 iperf3:iperf3'
+bochs='bochs:bochs
+/usr/share/bochs/BIOS-bochs-latest:bochsbios
+grub-mkrescue:grub-common
+/usr/lib/grub/i386-pc/normal.mod:grub-pc-bin
+xorriso:xorriso'
 fuzz='clang:clang
 /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a:libclang-rt-14-dev'
 
@@ -54,8 +59,10 @@ $disk
 $bench" ;;
 fuzz) list="$build
 $fuzz" ;;
+bochs) list="$build
+$bochs" ;;
 *)
-	echo "usage: need.sh build|run|disk|check|bench|fuzz" >&2
+	echo "usage: need.sh build|run|disk|check|bench|fuzz|bochs" >&2
 	exit 64
 	;;
 esac

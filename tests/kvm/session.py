@@ -9,6 +9,7 @@ the output, WORK/out/NAME.status the status and the seconds it took.
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import threading
@@ -21,8 +22,10 @@ def where():
     if os.environ.get("BHYVE_KVMHOST") == "tcg":
         return ON_TCG
     with open("/proc/cpuinfo", encoding="utf-8") as f:
-        model = [line.split(":")[1].strip() for line in f if "model name" in line]
-    return "kvm on hardware, " + (model or ["unnamed"])[0]
+        text = f.read()
+    model = re.search(r"model name\s*: (.*)", text)
+    kind = "VMX" if re.search(r"flags.*\bvmx\b", text) else "SVM"
+    return f"kvm on {kind} hardware, {model[1] if model else 'unnamed'}"
 
 
 def run(entry, out):

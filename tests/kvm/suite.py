@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """The kvm suite: what runs on engine soft, on engine kvm, in one session.
 
-usage: suite.py --build DIR --groups G,G... --asm A,A... [--only REGEX]
+usage: suite.py --build DIR --groups G,G... --asm A,A... [--only REGEX] [--bochs MODEL]
 
 Where there is KVM on hardware it is used; else tools/kvmhost.py's machine, started once.
-The plan is every group of the guest suite, every program of tests/cpu/asm, and the lines
-of the file `list`.  Before that the guest groups run here on engine soft: the same tests
+With --bochs it is tools/bochshost.py's, with that processor.
+The plan is every group of the guest suite, every program of tests/cpu/asm, and, but not
+in Bochs, the lines of the file `list`.  Before that the guest groups run here on engine soft: the same tests
 must have reported the same, but for those that `differences` names.  A test named there
 that fails is reported as known (TODO), one that passes is a failure: strike the line.
 Writes TAP, and a line for each entry of the plan that tools/test-totals.py counts.
@@ -30,6 +31,9 @@ SECONDS = 1200          # of the whole session
 BOOT_SECONDS = 60
 BEAT_SECONDS = 45
 MACHINES = 6            # Debian's kernel hangs in QEMU's TCG now and then
+# What `differences` may name: any KVM, a processor below it, or its kind on what is
+# faithful (hardware, Bochs).
+PLACES = ("kvm", "tcg", "bochs", "vmx", "svm")
 
 
 class Result:
@@ -70,8 +74,8 @@ class Difference:
         self.where = where
         self.failed = self.passed = 0
 
-    def applies(self, tcg):
-        return self.on == "kvm" or tcg
+    def applies(self, where):
+        return self.on.rstrip("?") in where
 
     def may_pass(self):
         return self.on.endswith("?")
@@ -83,20 +87,20 @@ def differences():
         if not line.strip() or line.startswith("#"):
             continue
         fields = [f.strip() for f in line.split("|")]
-        if len(fields) != 4 or fields[2] not in ("kvm", "tcg", "kvm?", "tcg?"):
-            sys.exit(f"differences:{n}: not entry | test | kvm or tcg | why")
+        if len(fields) != 4 or fields[2].rstrip("?") not in PLACES:
+            sys.exit(f"differences:{n}: not entry | test | {' '.join(PLACES)} | why")
         table[fields[0], fields[1]] = Difference(fields, f"differences:{n}")
     return table
 
 
-def lookup(table, entry, name, tcg):
+def lookup(table, entry, name, where):
     """Group `two` runs the tests of others twice at a time: their lines count."""
     key = (entry, name)
     if entry == "guest two" and ": " in name:
         other = name.split(": ", 1)[1]
         key = (f"guest {other.split(': ')[0]}", other)
     d = table.get(key)
-    return d if d is not None and d.applies(tcg) else None
+    return d if d is not None and d.applies(where) else None
 
 
 # --- the plan --------------------------------------------------------------
@@ -114,7 +118,8 @@ def plan(args, table):
         entries.append(dict(name=f"asm {a}", tap=False, seconds=120, argv=[
             str(cpu / "run_asm"), "-E", "kvm", str(cpu / f"asm_{a}")]))
     words = {"BUILD": str(build), "SOURCE": str(SOURCE)}
-    for line in (HERE / "list").read_text().splitlines():
+    lines = [] if args.bochs else (HERE / "list").read_text().splitlines()
+    for line in lines:
         if not line.strip() or line.startswith("#"):
             continue
         name, kind, seconds, command = (f.strip() for f in line.split("|"))
@@ -125,7 +130,7 @@ def plan(args, table):
     for e in entries:
         d = table.get((e["name"], "not run"))
         if d is not None:
-            e["not_on_tcg"] = d.why
+            e["not_on_" + d.on] = d.why
     return [e for e in entries if re.search(args.only, e["name"])]
 
 
@@ -167,7 +172,7 @@ def run_host(host, work, end):
 
 
 def session(args, entries, work):
-    """Runs the plan; True when it ran on QEMU's TCG."""
+    """Runs the plan; what of PLACES it ran on."""
     host = [sys.executable, str(SOURCE / "tools/kvmhost.py"), "--cpus", "2", args.build,
             sys.executable, str(HERE / "session.py"), str(work)]
     end = time.monotonic() + SECONDS
@@ -189,7 +194,63 @@ def session(args, entries, work):
         sys.exit(1)
     where = (work / "where").read_text().strip()
     print(f"# {where}")
-    return "TCG" in where
+    if "TCG" in where:
+        return {"kvm", "tcg"}
+    return {"kvm", "vmx" if "VMX" in where else "svm"}
+
+
+def bochs_script(entries, path):
+    """Like session.py, for busybox, with one file for everything."""
+    text = "#!/bin/sh\ngrep -qw vmx /proc/cpuinfo && echo '@@ VMX'\n"
+    for e in entries:
+        if "not_on_bochs" in e:
+            text += f"echo '@@ begin {e['name']}'\necho '@@ end 77 0'\n"
+            continue
+        text += (f"echo '@@ begin {e['name']}'\nbegan=$(cut -d. -f1 /proc/uptime)\n"
+                 f"timeout {e['seconds']} {shlex.join(e['argv'])} 2>&1\n"
+                 "echo\necho \"@@ end $? $(($(cut -d. -f1 /proc/uptime) - began))\"\n")
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def bochs_results(text, work):
+    entry, out = None, []
+    for line in text.splitlines():
+        if line.startswith("@@ begin "):
+            entry, out = {"name": line[9:]}, []
+        elif line.startswith("@@ end ") and entry:
+            name = entry["name"].replace("/", "_")
+            (work / "out" / name).write_text("\n".join(out) + "\n")
+            status_file(work, entry).write_text(line[7:] + "\n")
+            entry = None
+        elif entry:
+            out.append(line)
+    if entry:
+        print(f"# {entry['name']} did not come to its end: " + repr(out[-5:]))
+
+
+def bochs_session(args, entries, work):
+    """The same in a machine that Bochs makes; the seconds are the machine's."""
+    bochs_script(entries, work / "session.sh")
+    files = {str(work / "session.sh")}
+    for e in entries:
+        files.update(f for f in e["argv"] if os.path.isfile(f))
+    files.update(map(str, pathlib.Path(args.build).resolve().glob("tests/guest/*.elf")))
+    p = subprocess.run(
+        [sys.executable, str(SOURCE / "tools/bochshost.py"), "--cpu", args.bochs,
+         *[w for f in sorted(files) for w in ("--file", f)], args.build,
+         str(work / "session.sh")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        check=False)
+    text = p.stdout.decode(errors="replace")
+    (work / "log").write_text(text)
+    if p.returncode == 77:
+        print("1..0 # SKIP no Bochs")
+        sys.exit(77)
+    kind = "VMX" if "@@ VMX" in text else "SVM"
+    print(f"# kvm on Bochs's {kind}, {args.bochs}")
+    bochs_results(text, work)
+    return {"kvm", "bochs", kind.lower()}
+
 
 
 def run_soft(args, entries):
@@ -220,12 +281,12 @@ class Report:
         print(f"{'ok' if ok else 'not ok'} {self.n} - {name}{more}")
 
 
-def judge_tap(report, entry, text, status, table, tcg):
+def judge_tap(report, entry, text, status, table, where):
     """(failed, known, names) of an entry that wrote TAP."""
     results, wrong = parse(text)
     failed = known = 0
     for r in results:
-        d = lookup(table, entry, r.name, tcg)
+        d = lookup(table, entry, r.name, where)
         name = f"{entry}: {r.name}"
         if d is not None:
             d.failed += not r.ok or r.skip is not None
@@ -246,7 +307,7 @@ def judge_tap(report, entry, text, status, table, tcg):
     return failed, known
 
 
-def compare(report, entry, soft, kvm, table, tcg):
+def compare(report, entry, soft, kvm, table, where):
     """The same tests reported the same on both engines, but for the table and for
     what one of them skips, which its own line says."""
     skipped = {r.name for text in (soft, kvm) for r in parse(text)[0]
@@ -255,10 +316,10 @@ def compare(report, entry, soft, kvm, table, tcg):
     def lines(text):
         return collections.Counter(
             r.key() for r in parse(text)[0] if r.name not in skipped
-            and lookup(table, entry, r.name, tcg) is None)
+            and lookup(table, entry, r.name, where) is None)
     here, there = lines(soft), lines(kvm)
     if any(not r.ok and r.name.endswith("came to its end")
-           and lookup(table, entry, r.name, tcg) for r in parse(kvm)[0]):
+           and lookup(table, entry, r.name, where) for r in parse(kvm)[0]):
         here &= there       # known to end early: what it did not come to is not there
     report.line(here == there, f"{entry}: the same lines as on engine soft")
     for sign, more in (("soft", here - there), ("kvm", there - here)):
@@ -267,30 +328,38 @@ def compare(report, entry, soft, kvm, table, tcg):
     return here != there
 
 
-def stale(report, table, entries, tcg):
+def stale(report, table, entries, where):
     ran = {e["name"] for e in entries}
     for d in table.values():
-        if d.entry not in ran or d.test == "not run" or not d.applies(tcg) or d.may_pass():
+        if d.entry not in ran or d.test == "not run" or not d.applies(where) or d.may_pass():
             continue
         if d.failed == 0 or d.passed != 0:
             report.line(False, f"{d.where} is stale: {d.entry}: {d.test} "
                         + ("passes" if d.passed else "does not exist"))
 
 
-def judge(entries, work, soft, table, tcg):
+def judge(entries, work, soft, table, where):
     report = Report()
     for e in entries:
         name = e["name"]
         out = work / "out" / name.replace("/", "_")
+        if not status_file(work, e).exists():
+            report.line(False, f"{name}: ran to its end")
+            print(f"# entry FAIL 0 {name}")
+            continue
         text = out.read_text(errors="replace")
         status, took = status_file(work, e).read_text().split()
         known = 0
+        if int(status) == 77 and not text.strip():
+            d = table[name, "not run"]
+            report.line(True, name, f" # SKIP not on {d.on}: {d.why}")
+            continue
         if e["tap"]:
-            failed, known = judge_tap(report, name, text, int(status), table, tcg)
+            failed, known = judge_tap(report, name, text, int(status), table, where)
             if name in soft:
-                failed += compare(report, name, soft[name], text, table, tcg)
+                failed += compare(report, name, soft[name], text, table, where)
         else:
-            d = lookup(table, name, "status", tcg)
+            d = lookup(table, name, "status", where)
             failed = int(status) not in (0, 77) and d is None
             more = ""
             if int(status) == 77:
@@ -304,7 +373,7 @@ def judge(entries, work, soft, table, tcg):
             if failed:
                 print("".join(f"# {x}\n" for x in text.splitlines()[-20:]), end="")
         print(f"# entry {'FAIL' if failed else 'passed'} {known} {name} ({took} s)")
-    stale(report, table, entries, tcg)
+    stale(report, table, entries, where)
     print(f"1..{report.n}")
     return report.bad
 
@@ -314,16 +383,18 @@ def main():
     for name in ("--build", "--groups", "--asm"):
         p.add_argument(name, required=True)
     p.add_argument("--only", default="")
+    p.add_argument("--bochs", help="a model of tools/bochshost.py")
     args = p.parse_args()
     table = differences()
     entries = plan(args, table)
-    work = pathlib.Path(args.build).resolve() / "kvm"
+    work = pathlib.Path(args.build).resolve() / ("bochs-" + args.bochs if args.bochs else "kvm")
     shutil.rmtree(work, ignore_errors=True)
     (work / "out").mkdir(parents=True)
     # One after the other: a busy host makes the machine's kernel hang in its start.
     soft = run_soft(args, entries)
-    tcg = session(args, entries, work)
-    sys.exit(judge(entries, work, soft, table, tcg) != 0)
+    run = bochs_session if args.bochs else session
+    where = run(args, entries, work)
+    sys.exit(judge(entries, work, soft, table, where) != 0)
 
 
 main()

@@ -5,8 +5,8 @@ usage: suite.py --build DIR --groups G,G... --asm A,A... [--only REGEX] [--bochs
 
 Where there is KVM on hardware it is used; else tools/kvmhost.py's machine, started once.
 With --bochs it is tools/bochshost.py's, with that processor.
-The plan is every group of the guest suite, every program of tests/cpu/asm, and, but not
-in Bochs, the lines of the file `list`.  Before that the guest groups run here on engine soft: the same tests
+The plan is every group of the guest suite, every program of tests/cpu/asm, and the
+lines of the file `list`, or in Bochs the debugger's stub.  Before that the guest groups run here on engine soft: the same tests
 must have reported the same, but for those that `differences` names.  A test named there
 that fails is reported as known (TODO), one that passes is a failure: strike the line.
 Writes TAP, and a line for each entry of the plan that tools/test-totals.py counts.
@@ -82,14 +82,14 @@ class Difference:
 
 
 def differences():
-    table = {}
+    table = collections.defaultdict(list)   # one for each of PLACES, it may be
     for n, line in enumerate((HERE / "differences").read_text().splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         fields = [f.strip() for f in line.split("|")]
         if len(fields) != 4 or fields[2].rstrip("?") not in PLACES:
             sys.exit(f"differences:{n}: not entry | test | {' '.join(PLACES)} | why")
-        table[fields[0], fields[1]] = Difference(fields, f"differences:{n}")
+        table[fields[0], fields[1]].append(Difference(fields, f"differences:{n}"))
     return table
 
 
@@ -99,8 +99,7 @@ def lookup(table, entry, name, where):
     if entry == "guest two" and ": " in name:
         other = name.split(": ", 1)[1]
         key = (f"guest {other.split(': ')[0]}", other)
-    d = table.get(key)
-    return d if d is not None and d.applies(where) else None
+    return next((d for d in table.get(key, []) if d.applies(where)), None)
 
 
 # --- the plan --------------------------------------------------------------
@@ -128,10 +127,21 @@ def plan(args, table):
         entries.append(dict(name=name, tap=kind == "tap",
                             seconds=int(seconds), argv=argv))
     for e in entries:
-        d = table.get((e["name"], "not run"))
-        if d is not None:
+        for d in table.get((e["name"], "not run"), []):
             e["not_on_" + d.on] = d.why
+    if args.bochs:
+        entries.append(stub_entry(build))
     return [e for e in entries if re.search(args.only, e["name"])]
+
+
+def stub_entry(build):
+    """The stub of -G, where neither gdb nor Python is."""
+    payload = build / "tests/cli/payload.elf"
+    nm = subprocess.run(["nm", payload], stdout=subprocess.PIPE, check=True).stdout
+    symbols = dict(reversed(line.split()[::2]) for line in nm.decode().splitlines())
+    return dict(name="gdb stub", tap=False, seconds=120, argv=[
+        "sh", str(HERE / "stub.sh"), "kvm", str(build / "src/cmd/bhyve"), str(payload),
+        *("0x" + symbols[n] for n in ("start", "stack_top", "command"))])
 
 
 def status_file(work, entry):
@@ -330,7 +340,7 @@ def compare(report, entry, soft, kvm, table, where):
 
 def stale(report, table, entries, where):
     ran = {e["name"] for e in entries}
-    for d in table.values():
+    for d in (d for rows in table.values() for d in rows):
         if d.entry not in ran or d.test == "not run" or not d.applies(where) or d.may_pass():
             continue
         if d.failed == 0 or d.passed != 0:
@@ -351,8 +361,8 @@ def judge(entries, work, soft, table, where):
         status, took = status_file(work, e).read_text().split()
         known = 0
         if int(status) == 77 and not text.strip():
-            d = table[name, "not run"]
-            report.line(True, name, f" # SKIP not on {d.on}: {d.why}")
+            why = lookup(table, name, "not run", where).why
+            report.line(True, name, f" # SKIP {why}")
             continue
         if e["tap"]:
             failed, known = judge_tap(report, name, text, int(status), table, where)

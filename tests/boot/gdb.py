@@ -155,6 +155,10 @@ def interrupt_and_detach(opts):
     port = free_port()
     t = Terminal(command(opts, f"{port}", "quiet nokaslr"))
     t.expect(r"guest# ", 240)
+    # A host whose processors' TSCs differ is "unstable" from the start.
+    complaints = "dmesg | grep -ciE 'lockup|stall|unstable'"
+    t.send(f"echo before $((6 * 7)); {complaints}\r".encode())
+    before = t.expect(r"before 42\s+(\d+)\s", 60)[1]
     out = gdb(port, ["info threads", "thread 2", "p $cs & 3", "p/x $cr4 & 0x20",
                      "info registers fs_base gs_base", "detach"])
     has(out, r"Thread 1 \(vCPU 0\)", r"Thread 2 \(vCPU 1", r"\$1 = [03]$",
@@ -172,8 +176,8 @@ def interrupt_and_detach(opts):
     p.send_signal(signal.SIGINT)
     text = p.communicate(timeout=60)[0].decode("utf-8", "replace")
     has(text, r"SIGINT", r"\$1 = 0x1$", r"detached")
-    t.send(b"echo alive $((6 * 7)); dmesg | grep -ciE 'lockup|stall|unstable'\r")
-    t.expect(r"alive 42\s+0\s", 60)
+    t.send(f"echo alive $((6 * 7)); {complaints}\r".encode())
+    t.expect(rf"alive 42\s+{before}\s", 60)
     t.send(b"poweroff -f\r")
     status = t.status()
     need(status == 1, f"status {status}, expected 1")

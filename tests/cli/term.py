@@ -8,6 +8,7 @@ Each test runs bhyve with the guest of payload.S on a pseudo-terminal of its
 own, and at the end the terminal must be as it was.  Writes TAP.
 """
 
+import concurrent.futures
 import fcntl
 import os
 import pty
@@ -21,6 +22,7 @@ import time
 from machine import ENGINE
 
 TIMEOUT = 30
+AT_ONCE = 3
 CTRL_A = b"\x01"
 ERASE = b"\x1b[K"
 SILENCE = b"guest silent for"
@@ -368,6 +370,14 @@ TESTS = {
 }
 
 
+def run_one(name):
+    try:
+        TESTS[name]()
+        return None
+    except (Failure, subprocess.TimeoutExpired, OSError) as e:
+        return e
+
+
 def main():
     global program, payload
     if len(sys.argv) < 3:
@@ -376,13 +386,14 @@ def main():
     names = sys.argv[3:] or list(TESTS)
     print(f"1..{len(names)}")
     bad = 0
-    for number, name in enumerate(names, 1):
-        try:
-            TESTS[name]()
-            print(f"ok {number} - {name}", flush=True)
-        except (Failure, subprocess.TimeoutExpired, OSError) as e:
-            print(f"not ok {number} - {name}\n#   {e}", flush=True)
-            bad += 1
+    # Each has a terminal of its own, and most of the time waits.
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for number, (name, e) in enumerate(zip(names, pool.map(run_one, names)), 1):
+            if e is None:
+                print(f"ok {number} - {name}", flush=True)
+            else:
+                print(f"not ok {number} - {name}\n#   {e}", flush=True)
+                bad += 1
     sys.exit(bad != 0)
 
 

@@ -37,6 +37,7 @@ bench: need-bench all
 
 # Engine kvm on VMX, made by Bochs: five minutes or more.
 check-bochs: need-run need-bochs all
+	@sh tools/guest.sh $(BUILD)/guest
 	@sh tools/guest.sh $(BUILD)/guest/full linux-image-amd64
 	@$(MESON) test -C $(BUILD) --suite bochs --print-errorlogs
 

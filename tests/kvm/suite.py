@@ -6,9 +6,10 @@ usage: suite.py --build DIR --groups G,G... --asm A,A... [--only REGEX] [--bochs
 Where there is KVM on hardware it is used; else tools/kvmhost.py's machine, started once.
 With --bochs it is tools/bochshost.py's, with that processor.
 The plan is every group of the guest suite, every program of tests/cpu/asm, and the
-lines of the file `list`, or in Bochs the debugger's stub.  Before that the guest groups run here on engine soft: the same tests
-must have reported the same, but for those that `differences` names.  A test named there
-that fails is reported as known (TODO), one that passes is a failure: strike the line.
+lines of the file `list`, or in Bochs the debugger's stub and a boot.  Before that the
+guest groups run here on engine soft: the same tests must have reported the same, but
+for those that `differences` names.  A test named there that fails is reported as known
+(TODO), one that passes is a failure: strike the line.
 Writes TAP, and a line for each entry of the plan that tools/test-totals.py counts.
 """
 import argparse
@@ -130,7 +131,7 @@ def plan(args, table):
         for d in table.get((e["name"], "not run"), []):
             e["not_on_" + d.on] = d.why
     if args.bochs:
-        entries.append(stub_entry(build))
+        entries += [stub_entry(build), boot_entry(build)]
     return [e for e in entries if re.search(args.only, e["name"])]
 
 
@@ -142,6 +143,19 @@ def stub_entry(build):
     return dict(name="gdb stub", tap=False, seconds=120, argv=[
         "sh", str(HERE / "stub.sh"), "kvm", str(build / "src/cmd/bhyve"), str(payload),
         *("0x" + symbols[n] for n in ("start", "stack_top", "command"))])
+
+
+def boot_entry(build):
+    """Debian's kernel; 1 is bhyve's status of a machine that powered off."""
+    files = [str(build / f) for f in ("src/cmd/bhyve", "guest/vmlinuz", "guest/initrd.img")]
+    bhyve, kernel, initrd = files
+    argv = [bhyve, "-E", "kvm", "-c", "1", "-m", "256M", "-s", "0,hostbridge", "-s",
+            "31,lpc", "-l", "com1,stdio", "--kernel", kernel, "--initrd", initrd,
+            "--append", "console=ttyS0 quiet script=demo", "demo"]
+    script = (f"{shlex.join(argv)} >/tmp/boot; [ $? = 1 ] && "
+              "grep 'hello from the guest' /tmp/boot || { tail -5 /tmp/boot; false; }")
+    return dict(name="boot demo", tap=False, seconds=200, argv=["sh", "-c", script],
+                files=files)
 
 
 def status_file(work, entry):
@@ -244,10 +258,11 @@ def bochs_session(args, entries, work):
     bochs_script(entries, work / "session.sh")
     files = {str(work / "session.sh")}
     for e in entries:
-        files.update(f for f in e["argv"] if os.path.isfile(f))
+        files.update(f for f in e.get("files", e["argv"]) if os.path.isfile(f))
     files.update(map(str, pathlib.Path(args.build).resolve().glob("tests/guest/*.elf")))
     p = subprocess.run(
         [sys.executable, str(SOURCE / "tools/bochshost.py"), "--cpu", args.bochs,
+         "--memory", "1024",
          *[w for f in sorted(files) for w in ("--file", f)], args.build,
          str(work / "session.sh")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         check=False)

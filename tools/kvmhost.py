@@ -85,7 +85,7 @@ def qemu(args, top, full, initrd, job):
             "-smp", str(args.cpus), "-m", args.memory, "-serial", "stdio",
             "-kernel", full / "vmlinuz", "-initrd", initrd, "-append",
             f"console=ttyS0 quiet loglevel=1 mitigations=off panic=-1 "
-            f"dir={top} job={job}",
+            f"dir={top} job={job} tree={HERE.parent}",
             *share("root", "/", ",readonly=on,multidevs=remap"),
             *share("job", top, ",multidevs=remap")]
 

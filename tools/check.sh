@@ -18,7 +18,9 @@ run() { # folder, label, suites...
 	dir=$1 label=$2
 	shift 2
 	echo "== $label"
-	ninja -C "$dir" >"$dir/ninja.log" 2>&1 || {
+	# shellcheck disable=SC2046
+	ninja -C "$dir" $(python3 tools/test-targets.py "$dir" "$@") \
+		>"$dir/ninja.log" 2>&1 || {
 		tail -40 "$dir/ninja.log"
 		echo "FAIL build of $label" >>"$log"
 		return

@@ -301,6 +301,8 @@ class Report:
         self.n = self.bad = 0
 
     def line(self, ok, name, more=""):
+        """Meson takes the first # for that of TODO: a known failure of "#GP" would fail."""
+        name = name.replace("#", "")
         self.n += 1
         self.bad += not ok and " # TODO" not in more
         print(f"{'ok' if ok else 'not ok'} {self.n} - {name}{more}")

@@ -12,16 +12,13 @@
 
 #include <errno.h>
 
+#include <vmm/exception.h>
 #include <vmm/vm.h>
 
 /* SDM 3A table 6-1. */
-#define EXC_DE	   0
 #define EXC_BP	   3
 #define EXC_OF	   4
 #define EXC_DF	   8
-#define EXC_TS	   10
-#define EXC_GP	   13
-#define EXC_PF	   14
 #define VECTOR_NMI 2
 
 static int
@@ -163,21 +160,6 @@ kvm_set_intinfo(struct vcpu *vcpu, uint64_t info)
 	return 0;
 }
 
-enum exc_class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT };
-
-/* SDM 3A table 6-4. */
-static enum exc_class
-class_of(int vector)
-{
-	if (vector == EXC_PF)
-		return PAGE_FAULT;
-	if (vector == EXC_DF)
-		return DOUBLE_FAULT;
-	return vector == EXC_DE || (vector >= EXC_TS && vector <= EXC_GP)
-		   ? CONTRIBUTORY
-		   : BENIGN;
-}
-
 /*
  * Delivering `info` met the exception in *ev: that one alone is delivered, or
  * #DF (SDM 3A table 6-5).  False: the processor shuts down.
@@ -185,18 +167,16 @@ class_of(int vector)
 static bool
 combine(struct kvm_vcpu_events *ev, uint64_t info)
 {
-	enum exc_class second = class_of(ev->exception.nr);
-	enum exc_class first =
+	enum vm_exc_class first =
 	    (info & VM_INTINFO_TYPE) == VM_INTINFO_HWEXCEPTION
-		? class_of(VM_INTINFO_VECTOR(info))
-		: BENIGN;
+		? vm_exc_class_of(VM_INTINFO_VECTOR(info))
+		: VM_EXC_BENIGN;
+	enum vm_exc_both both =
+	    vm_exc_combine(first, vm_exc_class_of(ev->exception.nr));
 
-	if (second != CONTRIBUTORY && second != PAGE_FAULT)
-		return true;
-	if (first == PAGE_FAULT ||
-	    (first == CONTRIBUTORY && second == CONTRIBUTORY))
+	if (both == VM_EXC_DOUBLE)
 		put_exception(ev, EXC_DF, true, 0);
-	return first != DOUBLE_FAULT;
+	return both != VM_EXC_SHUTDOWN;
 }
 
 /*

@@ -12,6 +12,8 @@
  */
 #include "cpu.h"
 
+#include <vmm/exception.h>
+
 #include "mmu.h"
 #include "segint.h"
 #include "sys.h"
@@ -30,8 +32,6 @@ struct event {
 	uint32_t err;
 	uint64_t cr2, dr6;
 };
-
-enum event_class { CLASS_BENIGN, CLASS_CONTRIBUTORY, CLASS_PF, CLASS_DF };
 
 /* Serial faults can repeat for ever (#AC in #AC); hardware locks up, we stop.
  */
@@ -421,25 +421,10 @@ deliver(struct soft_cpu *c, const struct event *ev)
 	return ok;
 }
 
-static enum event_class
+static enum vm_exc_class
 event_class(const struct event *ev)
 {
-	if (ev->kind != EV_EXC)
-		return CLASS_BENIGN;
-	switch (ev->vector) {
-	case EXC_DE:
-	case EXC_TS:
-	case EXC_NP:
-	case EXC_SS:
-	case EXC_GP:
-		return CLASS_CONTRIBUTORY;
-	case EXC_PF:
-		return CLASS_PF;
-	case EXC_DF:
-		return CLASS_DF;
-	default:
-		return CLASS_BENIGN;
-	}
+	return ev->kind == EV_EXC ? vm_exc_class_of(ev->vector) : VM_EXC_BENIGN;
 }
 
 static void
@@ -455,25 +440,21 @@ take_exc(struct soft_cpu *c, struct event *ev)
 	c->injected = false;
 }
 
-/* Table 6-5 of the SDM: ev could not be delivered because of c->exc. */
+/* ev could not be delivered because of c->exc.  False: shutdown. */
 static bool
 combine(struct soft_cpu *c, struct event *ev)
 {
-	enum event_class first = event_class(ev), second;
+	enum vm_exc_class first = event_class(ev);
+	enum vm_exc_both both;
 
 	take_exc(c, ev);
-	second = event_class(ev);
-	if (second != CLASS_CONTRIBUTORY && second != CLASS_PF)
-		return true;
-	if (first == CLASS_DF)
-		return false;
-	if (first == CLASS_PF ||
-	    (first == CLASS_CONTRIBUTORY && second == CLASS_CONTRIBUTORY)) {
-		if (second == CLASS_PF)
+	both = vm_exc_combine(first, event_class(ev));
+	if (both == VM_EXC_DOUBLE) {
+		if (ev->vector == EXC_PF)
 			c->cr2 = ev->cr2;
 		*ev = (struct event){ .vector = EXC_DF, .has_err = true };
 	}
-	return true;
+	return both != VM_EXC_SHUTDOWN;
 }
 
 static void

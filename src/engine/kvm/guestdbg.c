@@ -35,7 +35,6 @@
 #define EXC_DB	    1u
 #define EXC_BP	    3u
 #define INSN_INT3   0xccu
-#define RFLAGS_TF   0x100u
 #define RFLAGS_RF   0x10000u
 #define PAGE_BYTES  4096u
 

@@ -165,6 +165,14 @@ int kvm_find_debug(int sys_fd, struct kvm_features *);
 
 /* --- regs.c --------------------------------------------------------------- */
 
+#define RFLAGS_TF 0x100u
+
+static inline bool
+kvm_is_pdpte(unsigned int reg)
+{
+	return reg >= VM_REG_GUEST_PDPTE0 && reg <= VM_REG_GUEST_PDPTE3;
+}
+
 /* The general registers; NULL after a failure, which is logged. */
 struct kvm_regs *kvm_regs(struct kvm_cpu *);
 struct kvm_sregs *kvm_sregs(struct kvm_cpu *);
@@ -198,6 +206,9 @@ int kvm_intinfo_enter(struct kvm_cpu *);
 int kvm_stop_waiting(struct kvm_cpu *);
 
 /* --- reset.c -------------------------------------------------------------- */
+
+/* Zeros, with nmsrs set; NULL: no memory.  free() it. */
+struct kvm_msrs *kvm_msrs_alloc(uint32_t n);
 
 /* Notes the state that KVM gives a new vCPU. */
 int kvm_power_on_save(struct kvm_cpu *);

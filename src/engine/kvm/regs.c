@@ -16,53 +16,40 @@
 #define ACCESS_AVL	0x1000u
 #define ACCESS_S	0x10u
 #define ACCESS_UNUSABLE 0x10000u
-#define RFLAGS_TF	0x100u
 
 /* --- the caches ----------------------------------------------------------- */
+
+/* NULL after a failure. */
+static void *
+fetch(struct kvm_cpu *k, bool *valid, unsigned long request, void *group)
+{
+	if (!*valid)
+		*valid = kvm_ioctl(k->fd, request, group) >= 0;
+	return *valid ? group : NULL;
+}
 
 struct kvm_regs *
 kvm_regs(struct kvm_cpu *k)
 {
-	struct kvm_regs *regs = &k->run->s.regs.regs;
-	int err;
-
 	k->regs_asked = true;
-	if (k->regs_valid)
-		return regs;
-	err = kvm_ioctl(k->fd, KVM_GET_REGS, regs);
-	if (err < 0)
-		return NULL;
-	k->regs_valid = true;
-	return regs;
+	return fetch(k, &k->regs_valid, KVM_GET_REGS, &k->run->s.regs.regs);
 }
 
 struct kvm_sregs *
 kvm_sregs(struct kvm_cpu *k)
 {
-	int err;
-
-	if (k->sregs_valid)
-		return &k->sregs;
-	err = kvm_ioctl(k->fd, KVM_GET_SREGS, &k->sregs);
-	if (err < 0)
-		return NULL;
-	k->sregs_valid = true;
-	return &k->sregs;
+	return fetch(k, &k->sregs_valid, KVM_GET_SREGS, &k->sregs);
 }
 
 struct kvm_debugregs *
 kvm_debugregs(struct kvm_cpu *k)
 {
-	int err;
+	struct kvm_debugregs *d =
+	    fetch(k, &k->debugregs_valid, KVM_GET_DEBUGREGS, &k->debugregs);
 
-	if (k->debugregs_valid)
-		return &k->debugregs;
-	err = kvm_ioctl(k->fd, KVM_GET_DEBUGREGS, &k->debugregs);
-	if (err < 0)
-		return NULL;
-	k->debugregs.flags = 0;
-	k->debugregs_valid = true;
-	return &k->debugregs;
+	if (d != NULL)
+		d->flags = 0;
+	return d;
 }
 
 static int
@@ -187,12 +174,6 @@ place(struct kvm_cpu *k, enum vm_reg_name reg, bool **ret_dirty)
 	return group != NULL ? (char *)group + where_table[reg].off : NULL;
 }
 
-static bool
-is_pdpte(enum vm_reg_name reg)
-{
-	return reg >= VM_REG_GUEST_PDPTE0 && reg <= VM_REG_GUEST_PDPTE3;
-}
-
 /* --- the odd ones --------------------------------------------------------- */
 
 static int
@@ -250,7 +231,7 @@ kvm_get_reg(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t *ret_val)
 
 	if (reg == VM_REG_GUEST_INTR_SHADOW)
 		return get_shadow(k, ret_val);
-	if (is_pdpte(reg))
+	if (kvm_is_pdpte(reg))
 		return get_pdpte(k, reg, ret_val);
 	if (where_table[reg].group == ODD)
 		return -EINVAL;
@@ -275,7 +256,7 @@ kvm_set_reg(struct vcpu *vcpu, enum vm_reg_name reg, uint64_t val)
 
 	if (reg == VM_REG_GUEST_INTR_SHADOW)
 		return set_shadow(k, val);
-	if (is_pdpte(reg))
+	if (kvm_is_pdpte(reg))
 		return -ENOTSUP;
 	if (where_table[reg].group == ODD)
 		return -EINVAL;

@@ -57,10 +57,15 @@ msr_list(int sys_fd)
 	return NULL;
 }
 
-static size_t
-msrs_bytes(uint32_t n)
+struct kvm_msrs *
+kvm_msrs_alloc(uint32_t n)
 {
-	return sizeof(struct kvm_msrs) + n * sizeof(struct kvm_msr_entry);
+	struct kvm_msrs *m =
+	    calloc(1, sizeof(*m) + n * sizeof(struct kvm_msr_entry));
+
+	if (m != NULL)
+		m->nmsrs = n;
+	return m;
 }
 
 /*
@@ -72,7 +77,7 @@ static int
 msrs_move(struct kvm_cpu *k, unsigned long request, struct kvm_msrs *m)
 {
 	uint32_t total = m->nmsrs;
-	struct kvm_msrs *part = calloc(1, msrs_bytes(total));
+	struct kvm_msrs *part = kvm_msrs_alloc(total);
 	int n = part != NULL ? 0 : -ENOMEM;
 
 	m->nmsrs = 0;
@@ -107,10 +112,10 @@ msrs_read(struct kvm_cpu *k)
 
 	if (list == NULL)
 		return NULL;
-	m = calloc(1, msrs_bytes(list->nmsrs));
+	m = kvm_msrs_alloc(list->nmsrs);
 	err = m != NULL ? 0 : -ENOMEM;
 	for (uint32_t i = 0; m != NULL && i < list->nmsrs; i++)
-		m->entries[m->nmsrs++].index = list->indices[i];
+		m->entries[i].index = list->indices[i];
 	free(list);
 	if (err == 0)
 		err = msrs_move(k, KVM_GET_MSRS, m);

@@ -29,15 +29,12 @@ struct kvm_step {
 static struct kvm_step *
 step_of(struct kvm_cpu *k)
 {
-	size_t msrs =
-	    sizeof(struct kvm_msrs) + STEP_NMSRS * sizeof(struct kvm_msr_entry);
-
 	if (k->step != NULL)
 		return k->step;
 	k->step = calloc(1, sizeof(*k->step));
 	if (k->step == NULL)
 		return NULL;
-	k->step->msrs = calloc(1, msrs);
+	k->step->msrs = kvm_msrs_alloc(STEP_NMSRS);
 	if (k->step->msrs == NULL || step_create(k->vcpu, &k->step->cpu) != 0)
 		kvm_step_free(k);
 	return k->step;
@@ -70,7 +67,7 @@ static bool
 has_value(unsigned int reg)
 {
 	return reg != VM_REG_GUEST_IDTR && reg != VM_REG_GUEST_GDTR &&
-	       (reg < VM_REG_GUEST_PDPTE0 || reg > VM_REG_GUEST_PDPTE3);
+	       !kvm_is_pdpte(reg);
 }
 
 static int
@@ -96,7 +93,6 @@ fetch_msrs(struct kvm_cpu *k, struct step_state *st)
 	struct kvm_step *s = k->step;
 	int n;
 
-	s->msrs->nmsrs = STEP_NMSRS;
 	for (unsigned int i = 0; i < STEP_NMSRS; i++)
 		s->msrs->entries[i].index = step_msr_table[i];
 	n = kvm_ioctl(k->fd, KVM_GET_MSRS, s->msrs);
@@ -159,7 +155,6 @@ put_msrs(struct kvm_cpu *k, const struct step_state *st)
 
 	for (unsigned int i = 0; i < STEP_NMSRS; i++)
 		s->msrs->entries[i].data = st->msr[i];
-	s->msrs->nmsrs = STEP_NMSRS;
 	n = kvm_ioctl(k->fd, KVM_SET_MSRS, s->msrs);
 	return MIN(n, 0);
 }

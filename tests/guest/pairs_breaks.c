@@ -13,21 +13,7 @@
 #include <vmm/debug.h>
 #include <vmm/mem.h>
 
-/* payload/breaks.c has them, too. */
-enum {
-	CALL_EXEC = 1,
-	CALL_WRITE, /* + bytes << 8 */
-	CALL_READ,
-	CALL_ACCESS,
-	CALL_INT3,
-	CALL_CLEAR,
-	CALL_STOPS,
-	CALL_RIP,
-	CALL_GLA,
-	CALL_KIND,
-	CALL_OWN_INT3,
-};
-enum stop_kind { KIND_EXEC, KIND_WRITE, KIND_READ, KIND_INT3, KIND_OWN_INT3 };
+#include "common/breaks.h"
 
 #define EXC_BP	   3
 #define INSN_INT3  0xccu

@@ -4,23 +4,9 @@
  * guest does not see: pairs_breaks.c sets them as the tests ask, notes each
  * stop and goes on as a debugger does.  SDM 3B 17.2, 17.3.
  */
+#include "breaks.h"
 #include "guest.h"
 
-/* pairs_breaks.c has them, too. */
-enum {
-	CALL_EXEC = 1,
-	CALL_WRITE, /* + bytes << 8 */
-	CALL_READ,
-	CALL_ACCESS,
-	CALL_INT3,
-	CALL_CLEAR,
-	CALL_STOPS,
-	CALL_RIP,
-	CALL_GLA,
-	CALL_KIND,
-	CALL_OWN_INT3,
-};
-enum { KIND_EXEC, KIND_WRITE, KIND_READ, KIND_INT3, KIND_OWN_INT3 };
 #define REFUSED	 UINT64_MAX
 #define BYTES(n) ((uint64_t)(n) << 8)
 #define EFL_TF	 0x100ull

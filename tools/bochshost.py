@@ -25,6 +25,7 @@ import threading
 import time
 
 from cpio import Cpio
+from hostinitrd import is_fresh, make_initrd
 
 HERE = pathlib.Path(__file__).resolve().parent
 BOCHS = pathlib.Path("/usr/share/bochs")
@@ -57,11 +58,6 @@ APPEND = ("console=ttyS0 quiet mitigations=off nokaslr nosmp tsc=reliable "
           "no_timer_check raid=noautodetect panic=-1")
 
 
-def is_fresh(out, parts):
-    return out.exists() and all(out.stat().st_mtime >= p.stat().st_mtime
-                                for p in parts)
-
-
 def make_kernel(full, out):
     parts = [full / "vmlinuz", HERE / "bochshost" / "kernel.py",
              HERE / "bochshost" / "entry.S"]
@@ -70,24 +66,6 @@ def make_kernel(full, out):
     new = f"{out}.{os.getpid()}"
     subprocess.run([sys.executable, parts[1], parts[0], new], check=True)
     os.replace(new, out)
-
-
-def make_initrd(full, out):
-    """KVM's modules and the init script, as a cpio archive; made when stale."""
-    parts = [HERE / "bochshost" / "init", HERE / "bochshost" / "modules",
-             full / "kernel.deb", pathlib.Path(__file__)]
-    if is_fresh(out, parts):
-        return
-    with tempfile.TemporaryDirectory() as d:
-        scripts = pathlib.Path(d) / "scripts"
-        scripts.mkdir()
-        shutil.copy(parts[0], scripts / "init")
-        modules, new = f"{d}/modules.cpio", f"{out}.{os.getpid()}"
-        subprocess.run([sys.executable, HERE / "mkmodules.py", modules,
-                        full / "kernel.deb", parts[1]], check=True)
-        subprocess.run([sys.executable, HERE / "mkinitramfs.py", new,
-                        full / "busybox", scripts, "+" + modules], check=True)
-        os.replace(new, out)
 
 
 def libraries(path):
@@ -238,7 +216,7 @@ def main():
         sys.exit(77)
     initrd = top / "guest" / "bochshost.img"
     kernel = top / "guest" / "bochshost.kernel"
-    make_initrd(full, initrd)
+    make_initrd("bochshost", full, initrd)
     make_kernel(full, kernel)
     work = pathlib.Path(tempfile.mkdtemp(prefix=".bochshost-", dir=top))
     try:

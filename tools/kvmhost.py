@@ -21,6 +21,8 @@ import subprocess
 import sys
 import tempfile
 
+from hostinitrd import make_initrd
+
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -32,26 +34,6 @@ def hardware():
         return False
     flags = pathlib.Path("/proc/cpuinfo").read_text().split()
     return "vmx" in flags or "svm" in flags
-
-
-def make_initrd(full, out):
-    """KVM's modules and the init script, as a cpio archive; made when stale."""
-    parts = [HERE / "kvmhost" / "init", HERE / "kvmhost" / "modules",
-             full / "kernel.deb", pathlib.Path(__file__)]
-    if out.exists() and all(out.stat().st_mtime >= p.stat().st_mtime
-                            for p in parts):
-        return
-    with tempfile.TemporaryDirectory() as d:
-        scripts = pathlib.Path(d) / "scripts"
-        scripts.mkdir()
-        shutil.copy(parts[0], scripts / "init")
-        modules, new = f"{d}/modules.cpio", f"{out}.{os.getpid()}"
-        run = [sys.executable, HERE / "mkmodules.py", modules,
-               full / "kernel.deb", parts[1]]
-        subprocess.run(run, check=True)
-        subprocess.run([sys.executable, HERE / "mkinitramfs.py", new,
-                        full / "busybox", scripts, "+" + modules], check=True)
-        os.replace(new, out)
 
 
 def write_job(top, command, kind):
@@ -111,7 +93,7 @@ def main():
         print("kvmhost: needs qemu-system-x86_64 and", full, file=sys.stderr)
         sys.exit(77)
     initrd = top / "guest" / "kvmhost.img"
-    make_initrd(full, initrd)
+    make_initrd("kvmhost", full, initrd)
     job = write_job(top, args.command, "icount" if args.icount else "tcg")
     try:
         subprocess.run(qemu(args, top, full, initrd, job),

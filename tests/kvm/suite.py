@@ -277,7 +277,6 @@ def bochs_session(args, entries, work):
     return {"kvm", "bochs", kind.lower()}
 
 
-
 def run_soft(args, entries):
     """The guest groups on engine soft: name to output."""
     out = {}

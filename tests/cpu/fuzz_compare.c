@@ -107,6 +107,20 @@ insn_at(const struct test *t, uint64_t rip)
 	return NULL;
 }
 
+/*
+ * Where a masked move's elements are that run past the end of 32-bit addresses:
+ * seen at 0 on a Zen 4, and at 4 GiB on a Zen 5, as in the engine.
+ */
+static bool
+wraps(const struct test *t, const struct outcome *n, const struct outcome *e)
+{
+	const struct test_insn *in = insn_at(t, n->s.rip);
+
+	return fuzz.mode == FUZZ_64 && in != NULL &&
+	       in->zi.address_width == 32 && e->cr2 >> 32 == 1 &&
+	       n->cr2 == (uint32_t)e->cr2;
+}
+
 static int
 compare_exception(const struct test *t, const struct outcome *n,
     struct outcome *e, bool print)
@@ -123,7 +137,7 @@ compare_exception(const struct test *t, const struct outcome *n,
 	if (n->vector == EXC_PF && n->cr2 >> 47 != 0)
 		e->err |= PF_P;
 	bad += differ("error", n->err, e->err, print);
-	if (n->vector == EXC_PF)
+	if (n->vector == EXC_PF && !wraps(t, n, e))
 		bad += differ("cr2", n->cr2, e->cr2, print);
 	return bad;
 }

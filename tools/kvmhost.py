@@ -6,7 +6,8 @@ usage: kvmhost.py [--cpus N] [--memory SIZE] [--real] [--icount] DIR COMMAND [AR
 QEMU's TCG implements AMD's SVM, so Debian's kernel in it has KVM proper: slow, but the
 kernel's own code and a faithful processor underneath.  The command sees this
 host's files, read-only, at their own paths; DIR (the build directory) can be written to.
-Its output is passed on, its status is ours; 77 when the machine cannot be made.
+Its output is passed on, its status is ours; 77 when the machine cannot be made, 75
+when it ended before the command did.
 A host with a KVM that runs guest kernels on hardware runs the command directly.
 `--real` insists on that.  With `--icount` its clocks and TSC count instructions, one a
 nanosecond, on one processor: what is measured there is the same every time, but
@@ -96,15 +97,17 @@ def main():
     make_initrd("kvmhost", full, initrd)
     job = write_job(top, args.command, "icount" if args.icount else "tcg")
     try:
-        subprocess.run(qemu(args, top, full, initrd, job),
-                       stdin=subprocess.DEVNULL, check=False)
+        ended = subprocess.run(qemu(args, top, full, initrd, job),
+                               stdin=subprocess.DEVNULL, check=False).returncode
         status = (job / "status").read_text().strip()
     except FileNotFoundError:
         status = ""
     finally:
         shutil.rmtree(job)
     if not status:
-        sys.exit("kvmhost: the machine ended without a status")
+        print(f"kvmhost: the machine ended without a status (QEMU's: {ended})",
+              file=sys.stderr)
+        sys.exit(75)
     sys.exit(int(status))
 
 

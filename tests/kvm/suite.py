@@ -31,7 +31,9 @@ LINE = re.compile(r"(not )?ok \d+ - (.*?)(?: # SKIP ?(.*))?$")
 SECONDS = 1200          # of the whole session
 BOOT_SECONDS = 60
 BEAT_SECONDS = 45
-MACHINES = 6            # Debian's kernel hangs in QEMU's TCG now and then
+MACHINES = 6            # QEMU's TCG hangs, or is no more, now and then
+TRIES = 2               # of an entry that a machine was lost in
+LOST = 75               # kvmhost.py: the machine was gone before the command's end
 # What `differences` may name: any KVM, a processor below it, or its kind on what is
 # faithful (hardware, Bochs).
 PLACES = ("kvm", "tcg", "bochs", "vmx", "svm")
@@ -170,16 +172,23 @@ def hangs(work, began):
         return time.monotonic() - began > BOOT_SECONDS
 
 
-def where_it_was(entries, work):
-    """For the report: what a machine that hung was doing."""
+def lost_in(entries, work):
+    """The entry that a lost machine was at; None in its start and at its end."""
     if not (work / "alive").exists():
-        return "in its start"
-    left = [e["name"] for e in entries if not status_file(work, e).exists()]
-    return f"in {left[0]}" if left else "at its end"
+        return None
+    return next((e for e in entries if not status_file(work, e).exists()), None)
+
+
+def give_up(entry, work):
+    """An entry that no machine survives has failed; the others go on."""
+    out = work / "out" / entry["name"].replace("/", "_")
+    with open(out, "a", encoding="utf-8") as f:
+        f.write(f"\nBail out! {TRIES} machines were lost in it\n")
+    status_file(work, entry).write_text("124 0\n")
 
 
 def run_host(host, work, end):
-    """Status of the session; None when the machine hung."""
+    """Status of the session; LOST when the machine hung or ended by itself."""
     with open(work / "log", "wb") as log:
         p = subprocess.Popen(host, stdin=subprocess.DEVNULL, stdout=log,
                              stderr=subprocess.STDOUT, start_new_session=True,
@@ -191,7 +200,7 @@ def run_host(host, work, end):
         if hung or time.monotonic() > end:
             os.killpg(p.pid, signal.SIGTERM)    # the machine, too
             p.wait()
-            return None if hung else 124
+            return LOST if hung else 124
     return p.returncode
 
 
@@ -200,15 +209,21 @@ def session(args, entries, work):
     host = [sys.executable, str(SOURCE / "tools/kvmhost.py"), "--cpus", "2", args.build,
             sys.executable, str(HERE / "session.py"), str(work)]
     end = time.monotonic() + SECONDS
+    lost = collections.Counter()
     for _ in range(MACHINES):
         left = [e for e in entries if not status_file(work, e).exists()]
         (work / "plan.json").write_text(json.dumps(left))
         (work / "alive").unlink(missing_ok=True)
         status = run_host(host, work, end)
-        if status is not None:
+        if status != LOST:
             break
-        print(f"# the machine hung {where_it_was(entries, work)}; another goes on",
-              flush=True)
+        entry = lost_in(entries, work)
+        name = entry["name"] if entry else "its start or at its end"
+        log = (work / "log").read_text(errors="replace")
+        print(f"# the machine was lost in {name}: {log[-300:]!r}", flush=True)
+        lost[name] += 1
+        if entry and lost[name] == TRIES:
+            give_up(entry, work)
     text = (work / "log").read_text(errors="replace")
     if status == 77:
         print("1..0 # SKIP " + (text.strip().splitlines() or ["no kvm"])[-1])

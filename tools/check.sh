@@ -43,6 +43,7 @@ fi
 
 awk '
 	/^FAIL/ { print; failed++ }
+	/^  / { print }
 	/^passed/ { passed++ }
 	/^skipped/ { print; skipped++ }
 	/^known/ { known += $2 }

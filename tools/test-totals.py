@@ -3,10 +3,23 @@
 
 The kvm suite is one test of many: tests/kvm/suite.py writes a line for each of its
 entries, `# entry RESULT KNOWN NAME`.  KNOWN is how many of its tests failed as
-tests/kvm/differences says; they are counted by themselves, passed in no way."""
+tests/kvm/differences says; they are counted by themselves, passed in no way.
+Below a FAIL stands why, in lines that begin with two spaces."""
 import json
 import re
 import sys
+
+LINES, WIDTH = 4, 300
+WHY = re.compile(r"not ok (?!.*# TODO)|Bail out!|.*(?:ERROR|Error|[Ss]anitizer|# the machine)")
+
+
+def reasons(test):
+    """The few lines of a failed test's output that most likely say why."""
+    lines = [line for key in ("stdout", "stderr")
+             for line in (test.get(key) or "").splitlines() if line.strip()]
+    chosen = [line for line in lines if WHY.match(line)][:LINES]
+    return [f"  {line[:WIDTH]}" for line in chosen or lines[-LINES:]]
+
 
 with open(sys.argv[1]) as f:
     for line in f:
@@ -28,3 +41,5 @@ with open(sys.argv[1]) as f:
             if entries and word == "passed":
                 continue
         print(f"{word} {test['name']}{why}")
+        if word == "FAIL":
+            print("\n".join(reasons(test)))

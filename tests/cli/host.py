@@ -315,6 +315,53 @@ def test_msr_verbose():
         need(len(lines) == 1000, f"{len(lines)} lines")
 
 
+# --- -x and -a -------------------------------------------------------------
+
+APIC_BSP, APIC_EXTD, APIC_EN = 1 << 8, 1 << 10, 1 << 11
+
+
+def apic_base(*options):
+    with start(*options) as m:
+        base = int(m.ask(b"x"), 16)
+        m.end(1)
+    return base
+
+
+def test_xapic():
+    """IA32_APIC_BASE as the guest finds it (SDM 3A 10.4.4); the last of -x and -a counts."""
+    for options in [], ["-a"], ["-x", "-a"]:
+        need(apic_base(*options) == 0xfee00000 | APIC_EN | APIC_BSP, f"{options}")
+
+
+def test_x2apic():
+    for options in ["-x"], ["-a", "-x"]:
+        need(apic_base(*options) ==
+             0xfee00000 | APIC_EN | APIC_EXTD | APIC_BSP, f"{options}")
+
+
+# --- -P --------------------------------------------------------------------
+
+
+def pauses(*options):
+    with start("-o", "stats=true", *options) as m:
+        need(m.ask(b"P") == "done", "not done")
+        said = m.end(1)
+    return counters(said)[0]["number of times pause was intercepted"], said
+
+
+def test_pause():
+    """KVM keeps its PAUSE exits to itself, and -P says so."""
+    count, said = pauses("-P")
+    need(count == (0 if ENGINE == "kvm" else 1000), f"{count}")
+    need(("engine kvm does not count PAUSE instructions" in said) ==
+         (ENGINE == "kvm"), f"{said[:200]!r}")
+
+
+def test_no_pause():
+    count, said = pauses()
+    need(count == 0 and "PAUSE" not in said, f"{count}: {said[:200]!r}")
+
+
 # --- -H and HLT ------------------------------------------------------------
 
 
@@ -531,6 +578,10 @@ TESTS = {
     "-w: MSRs of nobody": test_lax_msrs,
     "-w: a flood of MSR accesses": test_msr_flood,
     "-o x86.verbosemsr=true": test_msr_verbose,
+    "no -x, or -a: xAPIC mode": test_xapic,
+    "-x: x2APIC mode": test_x2apic,
+    "-P counts PAUSE": test_pause,
+    "no -P: nothing is counted": test_no_pause,
     "HLT sleeps": test_hlt_sleeps,
     "HLT keeps the core": test_hlt_keeps_the_core,
     "HLT for good": test_hlt_for_good,

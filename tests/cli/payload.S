@@ -15,6 +15,7 @@
  *	n  start all other processors, k  say how many came (4 digits)
  *	u  IN from a port that nobody has, m  RDMSR that nobody has (8 digits)
  *	M  1000 times that RDMSR, then say "done"
+ *	x  IA32_APIC_BASE (8 digits), P  1000 times PAUSE, then say "done"
  *	s  notify the host (port 0x488): 0x12, 0x3456, 0x789abcde by width
  *	c  select bvmcons, d  select bvmdbg, and on the selected port:
  *	1 2 4  IN of that many bytes, said in hexadecimal
@@ -45,6 +46,7 @@
 #define NOBODY_PORT 0x5678
 #define NOBODY_MSR 0xdeadbeef
 #define HOST_NOTIFY 0x488
+#define APIC_BASE_MSR 0x1b
 
 #define ICR	      0xfee00300
 #define INIT_OTHERS   0x000c4500
@@ -274,6 +276,20 @@ msrs:
 	call	puts
 	jmp	poll
 
+apic_base:
+	movl	$APIC_BASE_MSR, %ecx
+	rdmsr
+	jmp	say_eax
+
+pauses:
+	movl	$1000, %edi
+1:	pause
+	decl	%edi
+	jnz	1b
+	movl	$msg_done, %esi
+	call	puts
+	jmp	poll
+
 notify:
 	movw	$HOST_NOTIFY, %dx
 	movb	$0x12, %al
@@ -414,6 +430,8 @@ commands:
 	COMMAND 'u', nobody
 	COMMAND 'm', msr
 	COMMAND 'M', msrs
+	COMMAND 'x', apic_base
+	COMMAND 'P', pauses
 	COMMAND 's', notify
 	COMMAND 'c', select_cons
 	COMMAND 'd', select_dbg

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Fail when docs/seed-defects.md lacks a defect or names a test that is not there.
+"""Fail when a table of docs/ lacks a row or names a test that is not there.
 
-usage: defects.py ROOT BUILD
+usage: references.py ROOT BUILD
 
-Rows 1 to 27, each with tests in its last column: `NAME` or `NAME: CASE`.  NAME is
-a test of `meson test`; CASE is found between quotes, brackets or parentheses in a
+docs/seed-defects.md has rows 1 to 27, docs/options.md one for each option of bhyve's
+first version; each with tests in its last column: `NAME` or `NAME: CASE`.  NAME is a
+test of `meson test`; CASE is found between quotes, brackets or parentheses in a
 file below tests/.
 """
 import json
@@ -12,20 +13,17 @@ import pathlib
 import re
 import sys
 
-DEFECTS = 27  # docs/bhyve.md part 6
+# File to its first cells, in order: docs/bhyve.md part 6, and 1.1's option string.
+TABLES = {
+    "seed-defects.md": [str(n) for n in range(1, 28)],
+    "options.md": [f"-{letter}" for letter in sorted("abehwxAHIPWpgcsml")],
+}
 
 
 def rows(text):
-    """Number to cells, of the table's lines."""
-    found = {}
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("|") and cells[0].isdigit():
-            number = int(cells[0])
-            if number in found:
-                sys.exit(f"{number} has two rows")
-            found[number] = cells
-    return found
+    """Cells of the table's lines, below the line of dashes."""
+    lines = [line for line in text.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def sources(root):
@@ -49,17 +47,22 @@ def wrong_references(cells, tests, text):
             yield f"{name!r} has no case {case!r}"
 
 
+def wrong(root, tests, text):
+    for name, first in TABLES.items():
+        table = rows((root / "docs" / name).read_text(encoding="utf-8"))
+        if [cells[0] for cells in table] != first:
+            yield f"{name}: the rows are not {' '.join(first)}"
+        for cells in table:
+            for why in wrong_references(cells, tests, text):
+                yield f"{name}: {cells[0]}: {why}"
+
+
 def main():
     root, build = (pathlib.Path(a) for a in sys.argv[1:3])
-    table = rows((root / "docs/seed-defects.md").read_text(encoding="utf-8"))
     with open(build / "meson-info/intro-tests.json", encoding="utf-8") as f:
         tests = {test["name"] for test in json.load(f)}
-    text = sources(root)
-    bad = [f"{n}: no row" for n in range(1, DEFECTS + 1) if n not in table]
-    bad += [f"{n}: no such defect" for n in table if n > DEFECTS or n < 1]
-    bad += [f"{n}: {why}" for n, cells in sorted(table.items())
-            for why in wrong_references(cells, tests, text)]
-    print("\n".join(bad) or f"{len(table)} rows")
+    bad = list(wrong(root, tests, sources(root)))
+    print("\n".join(bad) or "complete")
     return 1 if bad else 0
 
 

@@ -29,15 +29,14 @@ comport_pio(struct vcpu *vcpu, bool in, uint16_t port, unsigned int bytes,
 
 	if (bytes > 2)
 		return -1;
-	if (in)
-		*val = 0;
-	for (unsigned int i = 0; i < bytes; i++) {
-		if (in)
-			*val |= (uint32_t)ns16550_read(c->uart, off + i)
-				<< 8 * i;
-		else
-			ns16550_write(
-			    c->uart, off + i, (uint8_t)(*val >> 8 * i));
+	if (in) {
+		*val = ns16550_read(c->uart, off);
+		if (bytes == 2)
+			*val |= (uint32_t)ns16550_read(c->uart, off + 1) << 8;
+	} else {
+		ns16550_write(c->uart, off, (uint8_t)*val);
+		if (bytes == 2)
+			ns16550_write(c->uart, off + 1, (uint8_t)(*val >> 8));
 	}
 	return 0;
 }

@@ -386,12 +386,17 @@ ns16550_put(struct ns16550 *u, unsigned int off, uint8_t val)
 	}
 }
 
+/* Registers whose reading takes something away, data sheet 8.4 to 8.8. */
+static const unsigned int read_effects =
+    BIT(REG_RBR) | BIT(REG_IIR) | BIT(REG_LSR) | BIT(REG_MSR);
+
 uint8_t
 ns16550_read(struct ns16550 *u, unsigned int off)
 {
 	uint8_t val = ns16550_get(u, off);
 
-	ns16550_update(u);
+	if ((read_effects & BIT(off)) != 0)
+		ns16550_update(u);
 	return val;
 }
 

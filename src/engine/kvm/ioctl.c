@@ -142,12 +142,24 @@ kvm_try(int fd, unsigned long request, void *arg)
 }
 
 int
+kvm_enter(int fd)
+{
+	int err;
+
+	if (likely(ioctl(fd, KVM_RUN, NULL) >= 0))
+		return 0;
+	err = -errno;
+	if (err != -EINTR && err != -EAGAIN)
+		say(KVM_RUN, err);
+	return err;
+}
+
+int
 kvm_ioctl(int fd, unsigned long request, void *arg)
 {
 	int ret = kvm_try(fd, request, arg);
 
-	/* The first two are KVM_RUN's way to say that there is news. */
-	if (unlikely(ret < 0) && ret != -EINTR && ret != -EAGAIN)
+	if (unlikely(ret < 0))
 		say(request, ret);
 	return ret;
 }

@@ -141,6 +141,8 @@ kvm_machine_of(struct vmctx *ctx)
 int kvm_ioctl(int fd, unsigned long request, void *arg);
 int kvm_ioctl_val(int fd, unsigned long request, unsigned long arg);
 int kvm_try(int fd, unsigned long request, void *arg);
+/* KVM_RUN, as kvm_ioctl(), but EINTR and EAGAIN are no failures to log. */
+int kvm_enter(int fd);
 int kvm_try_val(int fd, unsigned long request, unsigned long arg);
 /* A vCPU's struct kvm_run; MAP_FAILED with errno. */
 struct kvm_run *kvm_map_run(int fd, size_t bytes);

@@ -115,7 +115,7 @@ enter(struct kvm_cpu *k)
 
 	if (err < 0)
 		return err;
-	err = kvm_ioctl(k->fd, KVM_RUN, NULL);
+	err = kvm_enter(k->fd);
 	k->unfinished = false;
 	kvm_regs_forget(k);
 	kvm_late(k);
@@ -200,6 +200,14 @@ exit_io(struct kvm_cpu *k, struct vm_exit *x)
 	unsigned int bytes = r->io.size;
 
 	k->unfinished = true;
+	if (likely(r->io.count == 1)) { /* all but strings; the page is ours */
+		uint32_t val = load(p, 4);
+		enum bus_result res =
+		    bus_pio(k->vcpu, in, r->io.port, bytes, &val);
+
+		memcpy(p, &val, 4);
+		return likely(res == BUS_OK) ? STAY : unclaimed(k, x, val);
+	}
 	for (uint32_t i = 0; i < r->io.count; i++, p += bytes) {
 		uint32_t val = in ? UINT32_MAX : load(p, bytes);
 		enum bus_result res =

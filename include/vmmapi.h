@@ -477,6 +477,30 @@ enum vm_intr_trigger { EDGE_TRIGGER, LEVEL_TRIGGER };
 /* EINVAL: IRQ 0, 1, 2, 8 and 13 are edges on every PC. */
 int vm_isa_set_irq_trigger(struct vmctx *, int atpic_irq, enum vm_intr_trigger);
 
+/*
+ * Interrupts by eventfd(2) (not in FreeBSD).  A write to `fd`, whoever makes it
+ * - another process, or the kernel for vhost and VFIO -, raises the interrupt;
+ * several writes may raise one.  On engine kvm the kernel does it all, where it
+ * can; else the library's event thread reads `fd`.  Nobody else may read it,
+ * and what is in it already counts.  `fd` stays the caller's, and open until it
+ * is removed.  Bindings outlive vm_reinit() and end with the machine.
+ *
+ * EBADF; EINVAL: no eventfd, no such address or pin; EBUSY: `fd` is bound;
+ * ENOSPC: engine kvm has 512 messages a machine.  On failure nothing is bound.
+ */
+int vm_irqfd_msi(struct vmctx *, int fd, uint64_t addr, uint64_t msg);
+/*
+ * `resample_fd` -1: an edge, as vm_ioapic_pulse_irq(), on a line that nothing
+ * else holds: on engine kvm it would be let go.  Otherwise a level, held until
+ * the guest's EOI, of which a write to that eventfd tells: who still wants
+ * service then writes to `fd` again.  vm_reinit() is such an end, too. ENOTSUP:
+ * levels are not to be had; those of pins below 16 are where the kernel has the
+ * interrupt controllers alone.
+ */
+int vm_irqfd_pin(struct vmctx *, int fd, int pin, int resample_fd);
+/* After it nothing comes of `fd`.  ENOENT: it is not bound. */
+int vm_irqfd_remove(struct vmctx *, int fd);
+
 /* --- clocks -------------------------------------------------------------- */
 
 /* CMOS memory: what the guest would read; time and control are not written. */

@@ -37,6 +37,26 @@ void irq_line_set(struct irq_line *, bool level);
 void irq_line_pulse(struct irq_line *);
 void irq_msi(struct vmctx *, uint64_t addr, uint32_t data);
 
+/*
+ * An eventfd whose writes raise a message or a line, for senders outside of
+ * this program (vm_irqfd_msi() of vmmapi.h).
+ */
+struct vm_irqfd {
+	int fd;
+	int resample_fd; /* a line's: a level until the EOI; -1: a pulse */
+	bool msi;
+	unsigned int gsi; /* of a line */
+	uint64_t addr;	  /* of a message */
+	uint32_t data;
+};
+/*
+ * 0 or -errno: -EBUSY, `fd` has one; -EINVAL, -EBADF, what is said is none;
+ * -ENOTSUP, no levels here; -ENXIO, there are no controllers yet.
+ */
+int irqfd_add(struct vmctx *, const struct vm_irqfd *) WARN_UNUSED;
+/* Nothing comes of `fd` any more.  0, or -ENOENT. */
+int irqfd_remove(struct vmctx *, int fd);
+
 /* --- the controllers' side ---------------------------------------------- */
 
 /* Implemented by the machine's interrupt controllers, once per machine. */
@@ -48,8 +68,23 @@ struct irqchip_ops {
 	/* vm_lapic_local_irq(), vm_isa_set_irq_trigger(); optional. */
 	int (*local_irq)(void *chip, int vcpu, enum vm_lvt);
 	int (*set_trigger)(void *chip, unsigned int irq, bool level);
+	/*
+	 * Optional: an eventfd raises interrupts without our help.  -ENOTSUP:
+	 * not such a one, it is read here then.  Off: as it was switched on,
+	 * and nothing comes of it after the return.  One call at a time.
+	 */
+	int (*irqfd_set)(void *chip, const struct vm_irqfd *, bool on);
+	bool tells_eoi; /* of lines that reach the I/O APIC alone: irq_eoi() */
 };
 void irq_set_chip(struct vmctx *, const struct irqchip_ops *, void *chip);
+
+/*
+ * Lines, bit n for gsi n, of whose EOIs somebody wants to hear, and that there
+ * was one: before the controller looks at the line again, which may fall
+ * meanwhile, and with none of its locks held.
+ */
+uint32_t irq_eoi_wanted(const struct vmctx *);
+void irq_eoi(struct vmctx *, unsigned int gsi);
 
 /*
  * Makes the engine's own controllers (its own 8254), wired as above.  -ENOTSUP

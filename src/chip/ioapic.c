@@ -143,6 +143,25 @@ ioapic_set_pin(struct ioapic *io, unsigned int pin, bool level)
 	lock_release(&io->lock);
 }
 
+static bool
+ioapic_serves(uint64_t rte, uint8_t vector)
+{
+	return (rte & RTE_REMOTE_IRR) != 0 && (rte & 0xff) == vector;
+}
+
+uint32_t
+ioapic_in_service(struct ioapic *io, uint8_t vector)
+{
+	uint32_t pins = 0;
+
+	lock_acquire(&io->lock);
+	for (unsigned int pin = 0; pin < IOAPIC_NPINS; pin++)
+		if (ioapic_serves(io->regs.rte[pin], vector))
+			pins |= BIT(pin);
+	lock_release(&io->lock);
+	return pins;
+}
+
 void
 ioapic_eoi(struct ioapic *io, uint8_t vector)
 {
@@ -150,7 +169,7 @@ ioapic_eoi(struct ioapic *io, uint8_t vector)
 	for (unsigned int pin = 0; pin < IOAPIC_NPINS; pin++) {
 		uint64_t *rte = &io->regs.rte[pin];
 
-		if ((*rte & RTE_REMOTE_IRR) == 0 || (*rte & 0xff) != vector)
+		if (!ioapic_serves(*rte, vector))
 			continue;
 		*rte &= ~RTE_REMOTE_IRR;
 		ioapic_service_level_locked(io, pin);

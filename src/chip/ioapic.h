@@ -19,6 +19,8 @@ void ioapic_chip_add(struct ioapic *);
 
 /* Any thread. */
 void ioapic_set_pin(struct ioapic *, unsigned int pin, bool level);
+/* Pins, bit n for pin n, whose level interrupt an EOI of `vector` would end. */
+uint32_t ioapic_in_service(struct ioapic *, uint8_t vector);
 void ioapic_eoi(struct ioapic *, uint8_t vector);
 void ioapic_retry(struct ioapic *);
 

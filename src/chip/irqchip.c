@@ -116,6 +116,13 @@ irqchip_send_all(
 void
 irqchip_eoi(struct irqchip *chip, uint8_t vector)
 {
+	uint32_t told = irq_eoi_wanted(chip->ctx);
+
+	if (told != 0)
+		told &= ioapic_in_service(chip->ioapic, vector);
+	/* Lines that are wired to no 8259 have their pin's number. */
+	for (; told != 0; told &= told - 1)
+		irq_eoi(chip->ctx, (unsigned int)__builtin_ctz(told));
 	ioapic_eoi(chip->ioapic, vector);
 }
 
@@ -251,6 +258,7 @@ static const struct irqchip_ops irqchip_ops = {
 	.msi = irqchip_msi,
 	.local_irq = irqchip_op_local_irq,
 	.set_trigger = irqchip_set_trigger,
+	.tells_eoi = true,
 };
 
 /* --- life cycle ------------------------------------------------------- */

@@ -46,6 +46,7 @@ chips_reset(struct vmctx *ctx)
 {
 	for (size_t i = 0; i < ctx->nchips; i++)
 		chip_call(&ctx->chip[i], ctx->chip[i].ops->reset);
+	irqfd_reset(ctx);
 }
 
 /* The clock stops first: all chips are paused at one moment. */

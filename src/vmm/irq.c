@@ -241,9 +241,8 @@ gsi_api_set(struct vmctx *ctx, unsigned int gsi, bool level)
 	lock_release(&irq->lock);
 }
 
-/* The gsi wired to an I/O APIC pin, or -1: pin 0 is the 8259's output. */
-static int
-pin_to_gsi(int pin)
+int
+irq_pin_to_gsi(int pin)
 {
 	if (pin <= 0 || pin >= IOAPIC_NPINS)
 		return -1;
@@ -253,7 +252,7 @@ pin_to_gsi(int pin)
 static int
 ioapic_set(struct vmctx *ctx, int pin, bool level)
 {
-	int gsi = pin_to_gsi(pin);
+	int gsi = irq_pin_to_gsi(pin);
 
 	if (gsi < 0)
 		return vm_api_result(-EINVAL);
@@ -295,7 +294,7 @@ vm_ioapic_pincount(struct vmctx *ctx, int *ret_pincount)
 static int
 isa_set(struct vmctx *ctx, int atpic_irq, int ioapic_irq, bool level)
 {
-	int gsi = ioapic_irq == -1 ? atpic_irq : pin_to_gsi(ioapic_irq);
+	int gsi = ioapic_irq == -1 ? atpic_irq : irq_pin_to_gsi(ioapic_irq);
 
 	if (atpic_irq < 0 || atpic_irq >= GSI_ISA_LEN)
 		return vm_api_result(-EINVAL);

@@ -43,6 +43,7 @@ vm_alloc(const char *name, const struct vm_engine_ops *engine)
 	lock_init(&ctx->halt_lock);
 	lock_init(&ctx->platform_lock);
 	lock_init(&ctx->irq.lock);
+	lock_init(&ctx->irqfd.lock);
 	vm_hold_init(&ctx->hold);
 	bus_init(ctx);
 	return ctx;
@@ -54,6 +55,7 @@ vm_free(struct vmctx *ctx)
 	evloop_destroy(ctx->events);
 	bus_fini(ctx);
 	vm_hold_fini(&ctx->hold);
+	lock_fini(&ctx->irqfd.lock);
 	lock_fini(&ctx->irq.lock);
 	lock_fini(&ctx->platform_lock);
 	lock_fini(&ctx->halt_lock);
@@ -65,6 +67,7 @@ static void
 vm_end_all(struct vmctx *ctx)
 {
 	vm_platform_stop(ctx);
+	irqfd_fini(ctx);
 	chips_fini(ctx);
 	for (size_t i = 0; i < VM_MAXCPU; i++) {
 		struct vcpu *vcpu = ctx->vcpu[i];

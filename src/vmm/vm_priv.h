@@ -89,6 +89,17 @@ struct irq_state {
 	const struct irqchip_ops *ops;
 	void *chip;
 };
+/* The gsi wired to an I/O APIC pin, or -1: pin 0 is the 8259's output. */
+int irq_pin_to_gsi(int pin);
+
+struct irqfd;
+struct irqfd_state {
+	struct lock lock;
+	struct irqfd *head;
+	uint32_t levels; /* atomic; GUARDED_BY(lock) to change */
+};
+void irqfd_reset(struct vmctx *); /* the chips were reset */
+void irqfd_fini(struct vmctx *);  /* nothing comes any more */
 
 /* --- processors ---------------------------------------------------------- */
 
@@ -229,6 +240,7 @@ struct vmctx {
 	struct bus_mmio mmio;
 	struct bus_msr msr;
 	struct irq_state irq;
+	struct irqfd_state irqfd;
 	struct evloop *events;
 	struct vm_tsc *tsc;
 

@@ -6,6 +6,8 @@
 #include "fake_vmm.h"
 
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <chip/chips.h>
 #include <util/util.h>
@@ -357,6 +359,48 @@ eoi_by_vector(void **state)
 	assert_int_equal(fake_accept(f->cpu[1]), 0x61);
 }
 
+/* Who holds a line by an eventfd lets go at the EOI, and is told of it. */
+static void
+eoi_told(void **state)
+{
+	struct fixture *f = *state;
+	int fd = eventfd(0, EFD_CLOEXEC);
+	int resample = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	eventfd_t n;
+
+	assert_true(fd >= 0 && resample >= 0);
+	rte(f, 20, 0, 0x60 | RTE_LEVEL);
+	rte(f, 21, 0, 0x61 | RTE_LEVEL);
+	assert_int_equal(vm_irqfd_pin(f->ctx, fd, 20, resample), 0);
+	assert_int_equal(eventfd_write(fd, 1), 0);
+	assert_int_equal(vm_event_poll(f->ctx, 1000), 1);
+	assert_int_equal(fake_accept(f->cpu[0]), 0x60);
+	/* Another line's is not this one's. */
+	irq_line_set(&f->line[21], true);
+	assert_int_equal(fake_accept(f->cpu[0]), -1);
+	assert_int_equal(eventfd_read(resample, &n), -1);
+	irq_line_set(&f->line[21], false);
+	eoi(f->cpu[0]);
+	assert_int_equal(eventfd_read(resample, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(rte_low(f, 20) & RTE_RIRR, 0);
+	/* The line fell in time. */
+	assert_int_equal(fake_accept(f->cpu[0]), 0x61);
+	eoi(f->cpu[0]);
+	assert_int_equal(fake_accept(f->cpu[0]), -1);
+	assert_int_equal(eventfd_read(resample, &n), -1);
+	/* A device holds it, too. */
+	irq_line_set(&f->line[20], true);
+	assert_int_equal(eventfd_write(fd, 1), 0);
+	assert_int_equal(vm_event_poll(f->ctx, 1000), 1);
+	assert_int_equal(fake_accept(f->cpu[0]), 0x60);
+	eoi(f->cpu[0]);
+	assert_int_equal(eventfd_read(resample, &n), 0);
+	assert_int_equal(fake_accept(f->cpu[0]), 0x60);
+	close(fd);
+	close(resample);
+}
+
 /* Nobody took it: it is repeated until somebody does. */
 static void
 level_refused(void **state)
@@ -549,6 +593,7 @@ main(void)
 		T(level_masked),
 		T(remote_irr_cleared_by_edge),
 		T(eoi_by_vector),
+		T(eoi_told),
 		T(level_refused),
 		T(destinations),
 		T(delivery_modes),

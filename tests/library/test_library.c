@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * test_library.c - libvmmapi.so from outside: machines made, run and looked at
- * with nothing but vmmapi.h, on the engine named by the argument.
+ * with nothing but vmmapi.h, on the engine named by the argument; a second one
+ * is a pattern of the tests to run.
  *
  * Guests are real-mode snippets at 0x8000; they end, or ask for something, by
  * OUT to a port nobody has.  The vector table's handlers (setup_ivt) report
@@ -18,8 +19,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <vmmapi.h>
@@ -453,6 +457,232 @@ interrupts_from_the_program(void **state)
 	run_to_out(m, PORT_STOP);
 }
 
+/*
+ * Handlers of these vectors end the interrupt themselves: pin 9 is an edge and
+ * 0x49, pin 20 a level and 0x6a.
+ */
+GUEST(wait_for_irqs, "	mov	$0xff, %al\n" /* nothing from the 8259s */
+		     "	out	%al, $0x21\n"
+		     "	out	%al, $0xa1\n"
+		     "	movl	$0x1ff, %es:0xf0\n" /* local APIC on */
+		     "	movl	$0x22, %fs:0\n"
+		     "	movl	$0x49, %fs:0x10\n"
+		     "	movl	$0x38, %fs:0\n"
+		     "	movl	$0x806a, %fs:0x10\n"
+		     "	sti\n"
+		     "	out	%al, $0xf4\n"
+		     "1:	hlt\n"
+		     "	jmp	1b\n");
+GUEST(eoi_iret, "	movl	$0, %es:0xb0\n"
+		"	iret\n");
+#define VECTOR_PIN    0x49
+#define VECTOR_LEVEL  0x6a
+#define VECTOR_MSI    0x78
+#define VECTOR_MARKER 0x31 /* comes last of all */
+
+static void
+start_irq_guest(struct machine *m)
+{
+	static const unsigned int vectors[] = { VECTOR_PIN, VECTOR_LEVEL,
+		VECTOR_MSI, VECTOR_MARKER };
+
+	LOAD(m, CODE, wait_for_irqs);
+	setup_ivt(m);
+	for (unsigned int i = 0; i < 4; i++)
+		LOAD(m, HANDLERS + 16 * vectors[i] + 4, eoi_iret);
+	start_at(m->cpu, CODE);
+	assert_int_equal(
+	    vm_set_desc(m->cpu, VM_REG_GUEST_ES, 0xfee00000, 0xffff, 0x93), 0);
+	assert_int_equal(
+	    vm_set_desc(m->cpu, VM_REG_GUEST_FS, 0xfec00000, 0xffff, 0x93), 0);
+	run_to_out(m, PORT_STOP);
+}
+
+static int
+eventfd_made(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+/*
+ * The next trap is `vector`'s, and it is raised by another process, most likely
+ * while the guest is halted.
+ */
+static void
+raised_elsewhere(struct machine *m, int fd, unsigned int vector)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		usleep(20000);
+		_exit(eventfd_write(fd, 1) != 0);
+	}
+	run_to_trap(m, vector);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* Nothing is pending that would come before the marker. */
+static void
+nothing_comes(struct machine *m)
+{
+	usleep(50000);
+	assert_int_equal(vm_lapic_msi(m->vm, 0xfee00000, VECTOR_MARKER), 0);
+	run_to_trap(m, VECTOR_MARKER);
+}
+
+static void
+irqfds(void **state)
+{
+	struct machine *m = *state;
+	int msi = eventfd_made(), pin = eventfd_made();
+
+	start_irq_guest(m);
+	assert_int_equal(vm_irqfd_msi(m->vm, msi, 0xfee00000, VECTOR_MSI), 0);
+	assert_int_equal(vm_irqfd_pin(m->vm, pin, 9, -1), 0);
+	nothing_comes(m);
+	for (int i = 0; i < 3; i++) {
+		raised_elsewhere(m, msi, VECTOR_MSI);
+		raised_elsewhere(m, pin, VECTOR_PIN);
+	}
+	/* They are the host's: a reset leaves them. */
+	assert_int_equal(vm_reinit(m->vm), 0);
+	start_irq_guest(m);
+	raised_elsewhere(m, msi, VECTOR_MSI);
+	raised_elsewhere(m, pin, VECTOR_PIN);
+	assert_int_equal(vm_irqfd_remove(m->vm, msi), 0);
+	assert_int_equal(vm_irqfd_remove(m->vm, pin), 0);
+	assert_int_equal(eventfd_write(msi, 1), 0);
+	assert_int_equal(eventfd_write(pin, 1), 0);
+	nothing_comes(m);
+	/* What nobody took counts. */
+	assert_int_equal(vm_irqfd_pin(m->vm, msi, 9, -1), 0);
+	run_to_trap(m, VECTOR_PIN);
+	assert_int_equal(vm_irqfd_msi(m->vm, pin, 0xfee00000, VECTOR_MSI), 0);
+	run_to_trap(m, VECTOR_MSI);
+	nothing_comes(m);
+	close(msi);
+	close(pin); /* bound to the end */
+}
+
+static void
+irqfds_of_many_messages(void **state)
+{
+	struct machine *m = *state;
+	int fd[3] = { eventfd_made(), eventfd_made(), eventfd_made() };
+
+	start_irq_guest(m);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(vm_irqfd_msi(m->vm, fd[i], 0xfee00000,
+				     i == 1 ? VECTOR_LEVEL : VECTOR_MSI),
+		    0);
+	raised_elsewhere(m, fd[1], VECTOR_LEVEL);
+	/* The middle one's place is another's now; the rest stay. */
+	assert_int_equal(vm_irqfd_remove(m->vm, fd[1]), 0);
+	assert_int_equal(vm_irqfd_msi(m->vm, fd[1], 0xfee00000, VECTOR_PIN), 0);
+	raised_elsewhere(m, fd[1], VECTOR_PIN);
+	raised_elsewhere(m, fd[0], VECTOR_MSI);
+	raised_elsewhere(m, fd[2], VECTOR_MSI);
+	nothing_comes(m);
+	for (int i = 0; i < 3; i++)
+		close(fd[i]);
+}
+
+static void
+irqfd_levels(void **state)
+{
+	struct machine *m = *state;
+	int fd = eventfd_made(), resample = eventfd_made();
+	eventfd_t n;
+
+	start_irq_guest(m);
+	if (getenv("KVM_SHIM_CAP") != NULL) { /* KVM without irqfds */
+		assert_int_equal(vm_irqfd_pin(m->vm, fd, 20, resample), -1);
+		assert_int_equal(errno, ENOTSUP);
+		goto out;
+	}
+	assert_int_equal(vm_irqfd_pin(m->vm, fd, 20, resample), 0);
+	for (int i = 0; i < 3; i++) {
+		raised_elsewhere(m, fd, VECTOR_LEVEL);
+		assert_int_equal(eventfd_read(resample, &n), -1);
+		nothing_comes(m); /* its EOI comes, and it not again */
+		assert_int_equal(eventfd_read(resample, &n), 0);
+		assert_int_equal(n, 1);
+	}
+	/* The EOI is not to come: a reset stands for it. */
+	raised_elsewhere(m, fd, VECTOR_LEVEL);
+	assert_int_equal(eventfd_read(resample, &n), -1);
+	assert_int_equal(vm_reinit(m->vm), 0);
+	assert_int_equal(eventfd_read(resample, &n), 0);
+	start_irq_guest(m);
+	nothing_comes(m);
+	raised_elsewhere(m, fd, VECTOR_LEVEL);
+	nothing_comes(m);
+	assert_int_equal(eventfd_read(resample, &n), 0);
+	assert_int_equal(vm_irqfd_remove(m->vm, fd), 0);
+	assert_int_equal(eventfd_write(fd, 1), 0);
+	nothing_comes(m);
+out:
+	close(fd);
+	close(resample);
+}
+
+static void
+refused(int ret, int err)
+{
+	assert_int_equal(ret, -1);
+	assert_int_equal(errno, err);
+}
+
+static void
+irqfds_wrongly_asked_for(void **state)
+{
+	struct machine *m = *state;
+	int fd = eventfd_made(), p[2];
+
+	assert_int_equal(pipe(p), 0);
+	refused(vm_irqfd_msi(m->vm, -1, 0xfee00000, 0x40), EBADF);
+	refused(vm_irqfd_msi(m->vm, p[0], 0xfee00000, 0x40), EINVAL);
+	refused(vm_irqfd_msi(m->vm, fd, 0xfed00000, 0x40), EINVAL);
+	refused(vm_irqfd_msi(m->vm, fd, 0x1fee00000, 0x40), EINVAL);
+	refused(vm_irqfd_pin(m->vm, fd, 0, -1), EINVAL);
+	refused(vm_irqfd_pin(m->vm, fd, 24, -1), EINVAL);
+	refused(vm_irqfd_pin(m->vm, fd, 20, p[1]), EINVAL);
+	refused(vm_irqfd_remove(m->vm, fd), ENOENT);
+	assert_int_equal(vm_irqfd_msi(m->vm, fd, 0xfee00000, 0x40), 0);
+	refused(vm_irqfd_msi(m->vm, fd, 0xfee00000, 0x40), EBUSY);
+	refused(vm_irqfd_pin(m->vm, fd, 9, -1), EBUSY);
+	assert_int_equal(vm_irqfd_remove(m->vm, fd), 0);
+	close(fd);
+	close(p[0]);
+	close(p[1]);
+}
+
+/*
+ * With tests/kvm/shim, whose kernel refuses the first KVM_IRQFD with ENOMEM:
+ * that is the caller's to know, and no harm is done.
+ */
+static void
+irqfd_refused_by_the_kernel(void **state)
+{
+	struct machine *m = *state;
+	int fd = eventfd_made();
+
+	start_irq_guest(m);
+	refused(vm_irqfd_msi(m->vm, fd, 0xfee00000, VECTOR_MSI), ENOMEM);
+	assert_int_equal(eventfd_write(fd, 1), 0);
+	nothing_comes(m);
+	assert_int_equal(vm_irqfd_msi(m->vm, fd, 0xfee00000, VECTOR_MSI), 0);
+	run_to_trap(m, VECTOR_MSI);
+	raised_elsewhere(m, fd, VECTOR_MSI);
+	close(fd);
+}
+
 GUEST(year, "	mov	$0x09, %al\n"
 	    "	out	%al, $0x70\n"
 	    "	in	$0x71, %al\n"
@@ -694,6 +924,10 @@ main(int argc, char **argv)
 		T(interrupted_deliveries),
 		T(triple_fault),
 		T(interrupts_from_the_program),
+		T(irqfds),
+		T(irqfds_of_many_messages),
+		T(irqfd_levels),
+		T(irqfds_wrongly_asked_for),
 		T(clock_and_cmos),
 		T(freebsd_state_and_linear_addresses),
 		T(held_and_ended_from_outside),
@@ -701,6 +935,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(machines_by_name),
 		cmocka_unit_test(made_and_thrown_away),
 	};
+	const struct CMUnitTest broken[] = { T(irqfd_refused_by_the_kernel) };
 	struct vmctx *probe;
 
 	engine = argc > 1 ? argv[1] : "soft";
@@ -711,5 +946,9 @@ main(int argc, char **argv)
 		return 77;
 	}
 	vm_close(probe);
+	if (getenv("KVM_SHIM_FAIL") != NULL)
+		return cmocka_run_group_tests(broken, NULL, NULL);
+	if (argc > 2)
+		cmocka_set_test_filter(argv[2]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

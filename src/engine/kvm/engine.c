@@ -97,6 +97,7 @@ kvm_vm_destroy(struct vmctx *ctx)
 		close(vm->sys_fd);
 	kvm_fast_fini(vm);
 	free(vm->dirty);
+	free(vm->messages);
 	free(vm->supported);
 	free(vm->stats);
 	free(vm);

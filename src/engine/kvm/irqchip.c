@@ -2,14 +2,12 @@
 /*
  * irqchip.c - the kernel's interrupt controllers and 8254 as the machine's.
  *
- * The wires are those of chip/irqchip.c: gsi 0 is the 8259's IRQ 0 and I/O APIC
- * pin 2, 1 and 3 to 15 reach both, 16 to 23 the I/O APIC.  Messages go by
- * KVM_SIGNAL_MSI.  No irqfd on purpose: a write to one takes the kernel a tenth
- * more instructions than the ioctl (1244 and 1142, Linux 6.1), and a route for
- * each message besides; it is for senders outside of this program, of which
- * there are none.  Level lines fall when the device says so, and every device
- * here is told by an access that exits anyway.  Lines change with the core's
- * irq lock held, from any thread.
+ * Messages go by KVM_SIGNAL_MSI.  For a sender inside of this program, as all
+ * our devices are, an irqfd would be no gain: a write to one takes the kernel a
+ * tenth more instructions than the ioctl (1244 and 1142, Linux 6.1), and a
+ * route for each message besides.  For others there is irqfd.c.  Level lines
+ * fall when the device says so, and every device here is told by an access that
+ * exits anyway.  Lines change with the core's irq lock held, from any thread.
  */
 #include "kvm_priv.h"
 
@@ -24,11 +22,6 @@
 #include <vmm/topology.h>
 #include <vmm/vm.h>
 
-#define PIC_PINS	    8u
-#define ISA_PINS	    16u
-#define GSI_TIMER	    0u
-#define GSI_CASCADE	    2u
-#define PIN_TIMER	    2u
 #define MSI_ADDR_MSK	    0xfff00000ull
 #define MSI_ADDR	    0xfee00000ull
 #define MSI_ADDR_DEST_SHIFT 12
@@ -61,53 +54,6 @@ struct kvm_chip {
 	uint64_t paused_tsc; /* the host's */
 };
 
-/* --- wires ---------------------------------------------------------------- */
-
-static struct kvm_irq_routing_entry
-route(uint32_t gsi, uint32_t chip, uint32_t pin)
-{
-	return (struct kvm_irq_routing_entry){
-		.gsi = gsi,
-		.type = KVM_IRQ_ROUTING_IRQCHIP,
-		.u.irqchip = { .irqchip = chip, .pin = pin },
-	};
-}
-
-static unsigned int
-wires(struct kvm_irq_routing_entry *e)
-{
-	unsigned int n = 0;
-
-	for (uint32_t gsi = 0; gsi < IRQ_NGSI; gsi++) {
-		if (gsi == GSI_CASCADE)
-			continue;
-		if (gsi < ISA_PINS)
-			e[n++] = route(gsi,
-			    gsi < PIC_PINS ? KVM_IRQCHIP_PIC_MASTER
-					   : KVM_IRQCHIP_PIC_SLAVE,
-			    gsi % PIC_PINS);
-		e[n++] = route(gsi, KVM_IRQCHIP_IOAPIC,
-		    gsi == GSI_TIMER ? PIN_TIMER : gsi);
-	}
-	return n;
-}
-
-static int
-set_routes(struct kvm_machine *vm)
-{
-	size_t max = 2 * IRQ_NGSI;
-	struct kvm_irq_routing *r =
-	    calloc(1, sizeof(*r) + max * sizeof(struct kvm_irq_routing_entry));
-	int err;
-
-	if (r == NULL)
-		return -ENOMEM;
-	r->nr = wires(r->entries);
-	err = kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, r);
-	free(r);
-	return err;
-}
-
 int
 kvm_irqchip_make(struct kvm_machine *vm)
 {
@@ -119,7 +65,7 @@ kvm_irqchip_make(struct kvm_machine *vm)
 	if (err >= 0)
 		err = kvm_ioctl(vm->fd, KVM_CREATE_IRQCHIP, NULL);
 	if (err >= 0)
-		err = set_routes(vm);
+		err = kvm_set_routes(vm);
 	return MIN(err, 0);
 }
 
@@ -188,6 +134,14 @@ chip_set_trigger(void *arg, unsigned int irq, bool level)
 		err = kvm_ioctl(c->vm->fd, KVM_SET_IRQCHIP, &chip);
 	lock_release(&c->lock);
 	return MIN(err, 0);
+}
+
+static int
+chip_irqfd_set(void *arg, const struct vm_irqfd *at, bool on)
+{
+	struct kvm_chip *c = arg;
+
+	return kvm_irqfd_set(c->vm, at, on);
 }
 
 /* --- a processor's local interrupts ----------------------------------------
@@ -272,6 +226,7 @@ static const struct irqchip_ops kvm_irqchip_ops = {
 	.msi = chip_msi,
 	.local_irq = chip_local_irq,
 	.set_trigger = chip_set_trigger,
+	.irqfd_set = chip_irqfd_set,
 };
 
 /* --- as a chip ------------------------------------------------------------ */

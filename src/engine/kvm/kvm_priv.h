@@ -46,7 +46,8 @@ struct kvm_features {
 	bool debug_known, exec_points, data_points, int3_exits;
 	bool ioeventfd;
 	bool any_length; /* ioeventfd without a width */
-	int coalesced;	 /* page of the ring in the run area; 0: none */
+	bool irqfd, irqfd_resample;
+	int coalesced; /* page of the ring in the run area; 0: none */
 	bool coalesced_pio;
 	int max_vcpus;
 };
@@ -65,6 +66,7 @@ struct kvm_machine {
 	struct kvm_stats *stats;      /* where the vCPUs' counters are */
 	struct kvm_chip *chip;
 	struct kvm_watch *watch;
+	struct kvm_message *messages; /* irqfd.c; or NULL */
 	/* fast.c */
 	struct lock late_lock;
 	struct kvm_coalesced_mmio_ring *late; /* the kernel's; or NULL */
@@ -225,6 +227,8 @@ enum vm_cpu_vendor kvm_cpuid_vendor(void);
 
 /* --- irqchip.c ------------------------------------------------------------ */
 
+#define PIC_PINS 8u /* of one 8259 */
+
 /* In the kernel, before any vCPU.  0 or -errno. */
 int kvm_irqchip_make(struct kvm_machine *);
 void kvm_irqchip_free(struct kvm_machine *);
@@ -232,6 +236,13 @@ int kvm_irqchip_create(struct vmctx *, bool x2apic);
 /* In the vCPU's thread: vm_lapic_local_irq() posted VCPU_EV_ENGINE.  -errno. */
 int kvm_local_irqs(struct kvm_cpu *);
 int kvm_pit_create(struct vmctx *);
+
+/* --- irqfd.c: the table of routes ----------------------------------------- */
+
+struct vm_irqfd;
+int kvm_set_routes(struct kvm_machine *);
+/* irqchip_ops.irqfd_set. */
+int kvm_irqfd_set(struct kvm_machine *, const struct vm_irqfd *, bool on);
 
 /* --- run.c ---------------------------------------------------------------- */
 

@@ -158,6 +158,8 @@ kvm_find_features(int fd, struct kvm_features *f)
 				 KVM_GUESTDBG_BLOCKIRQ) != 0,
 		.ioeventfd = extension(fd, KVM_CAP_IOEVENTFD) > 0,
 		.any_length = extension(fd, KVM_CAP_IOEVENTFD_ANY_LENGTH) > 0,
+		.irqfd = extension(fd, KVM_CAP_IRQFD) > 0,
+		.irqfd_resample = extension(fd, KVM_CAP_IRQFD_RESAMPLE) > 0,
 		.coalesced = extension(fd, KVM_CAP_COALESCED_MMIO),
 		.coalesced_pio = extension(fd, KVM_CAP_COALESCED_PIO) > 0,
 		.max_vcpus = MAX(extension(fd, KVM_CAP_MAX_VCPUS),

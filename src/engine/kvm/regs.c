@@ -371,9 +371,14 @@ kvm_get_xsave(struct vcpu *vcpu, uint8_t *buf)
 
 #define XSAVE_HEADER 512u
 #define XSAVE_MXCSR  24u
-#define XCR0_AVX     7u /* x87, SSE, AVX */
+#define XCR0_SSE     3u /* x87, SSE */
+#define XCR0_AVX     7u /* and AVX */
 
-/* Everything but the header, in which nothing is taken away. */
+/*
+ * Everything but the header, in which nothing is taken away.  SSE is there
+ * while XCR0 has x87 alone, as at reset (SDM 1 13.3); unless the header has its
+ * bit it would be initial (13.4.2).
+ */
 int
 kvm_set_xsave(struct vcpu *vcpu, const uint8_t *buf)
 {
@@ -394,8 +399,8 @@ kvm_set_xsave(struct vcpu *vcpu, const uint8_t *buf)
 	put_le32(p + XSAVE_MXCSR + 4, mask);
 	memcpy(p + XSAVE_HEADER + 64, buf + XSAVE_HEADER + 64,
 	    VM_XSAVE_BYTES - XSAVE_HEADER - 64);
-	put_le64(p + XSAVE_HEADER,
-	    get_le64(p + XSAVE_HEADER) | (xcrs.xcrs[0].value & XCR0_AVX));
+	put_le64(p + XSAVE_HEADER, get_le64(p + XSAVE_HEADER) | XCR0_SSE |
+				       (xcrs.xcrs[0].value & XCR0_AVX));
 	return kvm_ioctl(k->fd, KVM_SET_XSAVE, &x);
 }
 

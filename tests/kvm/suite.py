@@ -246,8 +246,8 @@ def bochs_script(entries, path):
             text += f"echo '@@ begin {e['name']}'\necho '@@ end 77 0'\n"
             continue
         text += (f"echo '@@ begin {e['name']}'\nbegan=$(cut -d. -f1 /proc/uptime)\n"
-                 f"timeout {e['seconds']} {shlex.join(e['argv'])} 2>&1\n"
-                 "echo\necho \"@@ end $? $(($(cut -d. -f1 /proc/uptime) - began))\"\n")
+                 f"timeout {e['seconds']} {shlex.join(e['argv'])} 2>&1\nstatus=$?\n"
+                 "echo\necho \"@@ end $status $(($(cut -d. -f1 /proc/uptime) - began))\"\n")
     path.write_text(text)
     path.chmod(0o755)
 

@@ -35,6 +35,7 @@ DEFAULT_CPU = "broadwell_ult"   # has SMAP, and no XSAVES, of which Bochs lacks 
 # a guest's tick then is all that the kernel does.
 IPS = 100_000_000
 
+# Without `sound` Bochs looks for a sound card, and aborts where there is none.
 CONFIG = """\
 display_library: rfb, options="timeout=0"
 romimage: file={bochs}/BIOS-bochs-latest, options=fastboot
@@ -47,6 +48,7 @@ boot: cdrom
 com1: enabled=1, mode=file, dev={work}/serial
 vga: update_freq=1
 speaker: enabled=0
+sound: driver=dummy
 log: {work}/log
 panic: action=fatal
 error: action=ignore

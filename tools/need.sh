@@ -36,6 +36,7 @@ bench='qemu-system-x86_64:qemu-system-x86
 iperf3:iperf3'
 bochs='bochs:bochs
 /usr/share/bochs/BIOS-bochs-latest:bochsbios
+/usr/share/bochs/VGABIOS-lgpl-latest:vgabios
 grub-mkrescue:grub-common
 /usr/lib/grub/i386-pc/normal.mod:grub-pc-bin
 xorriso:xorriso'

@@ -115,7 +115,8 @@ def make_job(args, out):
     cpio.file("job/run", script.encode(), 0o755)
     for f in sorted(files):
         directory(f.parent)
-        cpio.file(str(f).strip("/"), stripped(f), 0o755)
+        # Python's bytecode is good for a source of that time.
+        cpio.file(str(f).strip("/"), stripped(f), 0o755, int(f.stat().st_mtime))
     out.write_bytes(cpio.finish())
 
 

@@ -39,7 +39,9 @@ bochs='bochs:bochs
 /usr/share/bochs/VGABIOS-lgpl-latest:vgabios
 grub-mkrescue:grub-common
 /usr/lib/grub/i386-pc/normal.mod:grub-pc-bin
-xorriso:xorriso'
+xorriso:xorriso
+/usr/bin/gdb:gdb
+/usr/bin/python3:python3'
 fuzz='clang:clang
 /usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a:libclang-rt-14-dev'
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The debugger stub of -G on an engine, where there is neither gdb nor Python: a hardware
+# The debugger stub of -G on an engine, without gdb and Python: a hardware
 # breakpoint, a watchpoint, an INT3 and a step stop tests/cli's payload at the right RIP.
 #   stub.sh ENGINE BHYVE PAYLOAD START STACK COMMAND
 # The last three are addresses of the payload's symbols start, stack_top and command.

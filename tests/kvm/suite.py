@@ -6,10 +6,10 @@ usage: suite.py --build DIR --groups G,G... --asm A,A... [--only REGEX] [--bochs
 Where there is KVM on hardware it is used; else tools/kvmhost.py's machine, started once.
 With --bochs it is tools/bochshost.py's, with that processor.
 The plan is every group of the guest suite, every program of tests/cpu/asm, and the
-lines of the file `list`, or in Bochs the debugger's stub and a boot.  Before that the
-guest groups run here on engine soft: the same tests must have reported the same, but
-for those that `differences` names.  A test named there that fails is reported as known
-(TODO), one that passes is a failure: strike the line.
+lines of the file `list`, or in Bochs the debugger's stub, a boot, and one with Debian's
+gdb.  Before that the guest groups run here on engine soft: the same tests must have
+reported the same, but for those that `differences` names.  A test named there that
+fails is reported as known (TODO), one that passes is a failure: strike the line.
 Writes TAP, and a line for each entry of the plan that tools/test-totals.py counts.
 """
 import argparse
@@ -133,12 +133,12 @@ def plan(args, table):
         for d in table.get((e["name"], "not run"), []):
             e["not_on_" + d.on] = d.why
     if args.bochs:
-        entries += [stub_entry(build), boot_entry(build)]
+        entries += [stub_entry(build), boot_entry(build), gdb_entry(build)]
     return [e for e in entries if re.search(args.only, e["name"])]
 
 
 def stub_entry(build):
-    """The stub of -G, where neither gdb nor Python is."""
+    """The stub of -G, without gdb and Python."""
     payload = build / "tests/cli/payload.elf"
     nm = subprocess.run(["nm", payload], stdout=subprocess.PIPE, check=True).stdout
     symbols = dict(reversed(line.split()[::2]) for line in nm.decode().splitlines())
@@ -158,6 +158,30 @@ def boot_entry(build):
               "grep 'hello from the guest' /tmp/boot || { tail -5 /tmp/boot; false; }")
     return dict(name="boot demo", tap=False, seconds=200, argv=["sh", "-c", script],
                 files=files)
+
+
+def python_files(*argv):
+    """What Python loads in a program, by what it says of that: its modules, their
+    bytecode, extensions.  No locale, as in the machine: that has modules of its own."""
+    p = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.PIPE, check=False,
+                       env={"PYTHONVERBOSE": "1"})
+    return re.findall(r"[ '](/[^ ']+\.(?:pyc?|so))\b", p.stderr.decode())
+
+
+def gdb_entry(build):
+    """Debian's gdb and a booting kernel; both gdb and the test need Debian's Python."""
+    python, gdb = "/usr/bin/python3", "/usr/bin/gdb"
+    program = [python, str(SOURCE / "tests/boot/gdb.py")]
+    bhyve, *guest = (str(build / f) for f in ("src/cmd/bhyve", "guest/vmlinuz",
+                                              "guest/initrd.img"))
+    # What is built into Python, too: by os.py it knows where it is.
+    files = [*program, bhyve, *guest,
+             *python_files(python, "-X", "frozen_modules=off", program[1], "--help")]
+    if os.path.exists(gdb):
+        files += [gdb, *python_files(gdb, "-batch", "-nx")]
+    return dict(name="boot gdb", tap=False, seconds=600, files=files, argv=[
+        *program, "--engine", "kvm", "--bhyve", bhyve, "--guest", str(build / "guest")])
 
 
 def status_file(work, entry):

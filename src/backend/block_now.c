@@ -10,11 +10,12 @@
  *
  * Not for O_DIRECT, where it would wait for the disk, nor for O_DSYNC.
  *
- * To copy a long request takes as long as the guest works to make one.  While
- * the guest has others under way it is better spent on another processor; the
- * guest that waits for its one request is served best here.  Which of them it
- * is cannot be seen while requests end in the kick, so that now and then one
- * goes to a thread to find out.
+ * To copy a long request takes as long as the guest works to make one, and is
+ * better done on another processor - if the guest has something else to do, and
+ * a guest that waits for its one request is served best here.  Which of them it
+ * is shows after a request that a thread has: the vCPU waits, or kicks again
+ * without having given up its processor.  While requests end in the kick it
+ * cannot be seen, so that now and then one goes to a thread to find out.
  *
  * What the host would give to a thread of its own after a try - buffered writes
  * on most file systems - is given to one of ours: a hand-over less each way.
@@ -23,9 +24,10 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sys/resource.h>
 
 #define BLOCK_LONG_BYTES 65536u
-#define BLOCK_LONG_ALONE 4u  /* so many in a row: the guest waits for each */
+#define BLOCK_LONG_WAITS 4u  /* so many in a row: the guest waits for each */
 #define BLOCK_LONG_PROBE 16u /* one in so many finds out */
 
 static bool
@@ -43,20 +45,54 @@ block_now_may(const struct blockdev *dev, const struct block_req *r)
 	return r->op == BLOCK_READ || (r->op == BLOCK_WRITE && !dev->sync);
 }
 
+/* How often this thread gave up its processor to wait. */
+static long
+block_now_switches(void)
+{
+	struct rusage ru = { .ru_nvcsw = 0 };
+
+	(void)getrusage(RUSAGE_THREAD, &ru);
+	return ru.ru_nvcsw;
+}
+
+/* How many in a row the guest waited for; vCPUs may spoil each other's notes,
+ * and a request goes the longer way then. */
+static unsigned int
+block_now_waited(
+    struct blockdev *dev, bool others, uintptr_t self, long switches)
+{
+	unsigned int waits = __atomic_load_n(&dev->now_waits, __ATOMIC_RELAXED);
+
+	if (others)
+		return 0;
+	if (__atomic_load_n(&dev->now_kicker, __ATOMIC_RELAXED) != self)
+		return waits;
+	if (__atomic_load_n(&dev->now_switches, __ATOMIC_RELAXED) == switches)
+		return 0;
+	return MIN(waits + 1, BLOCK_LONG_WAITS);
+}
+
 /* A long one that the guest does not wait for, or that is to find out. */
 static bool
 block_now_rather_not(
     struct blockdev *dev, const struct block_req *r, bool others)
 {
-	unsigned int n, alone;
+	uintptr_t self = (uintptr_t)pthread_self();
+	unsigned int n, waits;
+	long switches;
+	bool away;
 
 	if (r->len < BLOCK_LONG_BYTES)
 		return false;
+	switches = block_now_switches();
+	waits = block_now_waited(dev, others, self, switches);
 	n = __atomic_add_fetch(&dev->now_long, 1, __ATOMIC_RELAXED);
-	alone = __atomic_load_n(&dev->now_alone, __ATOMIC_RELAXED);
-	alone = others ? 0 : MIN(alone + 1, BLOCK_LONG_ALONE);
-	__atomic_store_n(&dev->now_alone, alone, __ATOMIC_RELAXED);
-	return alone < BLOCK_LONG_ALONE || n % BLOCK_LONG_PROBE == 0;
+	away = waits < BLOCK_LONG_WAITS || n % BLOCK_LONG_PROBE == 0;
+	__atomic_store_n(&dev->now_waits, waits, __ATOMIC_RELAXED);
+	__atomic_store_n(&dev->now_switches, switches, __ATOMIC_RELAXED);
+	__atomic_store_n(
+	    &dev->now_kicker, away ? self : (uintptr_t)0, __ATOMIC_RELAXED);
+	return away;
 }
 
 static bool

@@ -112,9 +112,12 @@ struct blockdev {
 
 	/* By operation: the host cannot say whether it would have to wait. */
 	bool now_refused[BLOCK_NOPS]; /* atomic */
-	/* Of long requests (block_now.c), atomic: how many kicked in a row met
-	 * no other in flight; and all. */
-	unsigned int now_alone, now_long;
+	/* Of long requests (block_now.c), atomic: all; how many in a row the
+	 * guest waited for; if a thread has the last one, who kicked it (or
+	 * 0), and that one's voluntary context switches by then. */
+	unsigned int now_long, now_waits;
+	uintptr_t now_kicker;
+	long now_switches;
 
 	struct lock lock;
 	struct block_list queued; /* submitted, not kicked */

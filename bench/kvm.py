@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """What the kvm engine costs: start, exits, memory; against a bare program and QEMU.
 
-usage: kvm.py BUILD [RUNS]
+usage: kvm.py [--here] BUILD [RUNS]
 
 Runs the payload of bench/kvm in turn in bare.c's loop, in ours and in QEMU's microvm, RUNS
 times (default 5); where there is no KVM on hardware, in the machine of tools/kvmhost.py,
-whose clocks count instructions.
+whose clocks count instructions.  With --here on this host's /dev/kvm, whatever it is.
 Prints medians over the runs, for an exit the median of the rounds in a run, the
 spread (highest by lowest), and the ratio to the bare loop, or for what that has not, to QEMU.
 """
@@ -110,8 +110,9 @@ def main():
     build_dir = pathlib.Path(args[0]).resolve()
     times = int(args[1]) if len(args) > 1 else 5
     out = build_dir / "bench-kvm"
-    if "--here" not in sys.argv:
+    if "BHYVE_KVMHOST" not in os.environ:
         build(out)
+    if "--here" not in sys.argv:
         host = HERE.parent / "tools" / "kvmhost.py"
         os.execv(sys.executable, [sys.executable, host, "--icount", build_dir,
                                   "python3", os.path.abspath(__file__), "--here",

@@ -74,7 +74,7 @@ start:
 	testb	$LSR_DR, %al
 	jz	4b
 	lidt	no_idt
-	int3
+	ud2		/* which every KVM knows, unlike INT3 */
 
 	/* The loops: EBX is the device. */
 port_in:

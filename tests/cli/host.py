@@ -322,7 +322,7 @@ APIC_BSP, APIC_EXTD, APIC_EN = 1 << 8, 1 << 10, 1 << 11
 
 def apic_base(*options):
     with start(*options) as m:
-        base = int(m.ask(b"x"), 16)
+        base = int(m.ask(b"A"), 16)
         m.end(1)
     return base
 

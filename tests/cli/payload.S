@@ -15,7 +15,7 @@
  *	n  start all other processors, k  say how many came (4 digits)
  *	u  IN from a port that nobody has, m  RDMSR that nobody has (8 digits)
  *	M  1000 times that RDMSR, then say "done"
- *	x  IA32_APIC_BASE (8 digits), P  1000 times PAUSE, then say "done"
+ *	A  IA32_APIC_BASE (8 digits), P  1000 times PAUSE, then say "done"
  *	s  notify the host (port 0x488): 0x12, 0x3456, 0x789abcde by width
  *	c  select bvmcons, d  select bvmdbg, and on the selected port:
  *	1 2 4  IN of that many bytes, said in hexadecimal
@@ -430,7 +430,7 @@ commands:
 	COMMAND 'u', nobody
 	COMMAND 'm', msr
 	COMMAND 'M', msrs
-	COMMAND 'x', apic_base
+	COMMAND 'A', apic_base
 	COMMAND 'P', pauses
 	COMMAND 's', notify
 	COMMAND 'c', select_cons

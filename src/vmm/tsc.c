@@ -26,15 +26,16 @@
 #define NSEC_PER_SEC	    1000000000u
 
 /* CPUID leaves that tell a TSC's frequency. */
-#define CPUID_MAX	 0u
-#define CPUID_TSC	 0x15u
-#define CPUID_FEATURES	 1u
-#define CPUID1_ECX_HV	 BIT(31)
-#define CPUID_HV_MAX	 0x40000000u
-#define CPUID_HV_TIMING	 0x40000010u
+#define CPUID_MAX	0u
+#define CPUID_TSC	0x15u
+#define CPUID_FEATURES	1u
+#define CPUID1_ECX_HV	BIT(31)
+#define CPUID_HV_MAX	0x40000000u
+#define CPUID_HV_TIMING 0x40000010u
 
-#define MEASURE_SHORT_NS 2000000u
-#define MEASURE_LONG_NS	 20000000u
+/* A sample is right within 20 ns or so: 4 ppm of the longer time. */
+#define MEASURE_SHORT_NS 1000000u
+#define MEASURE_LONG_NS	 10000000u
 
 struct vcpu_tsc {
 	uint64_t offset; /* atomic: the machine's TSC to this vCPU's */
@@ -73,13 +74,16 @@ tsc_hz_from_cpuid(void)
 	return (uint64_t)a * 1000;
 }
 
-/* One moment on both clocks: the least disturbed of a few tries. */
-static uint64_t
-tsc_sample(uint64_t *ret_ns)
-{
-	uint64_t best = UINT64_MAX, tsc = 0;
+struct moment {
+	uint64_t tsc, ns;
+};
 
-	*ret_ns = 0;
+/* On both clocks: the least disturbed of a few tries. */
+static struct moment
+tsc_moment(void)
+{
+	struct moment m = { 0 };
+	uint64_t best = UINT64_MAX;
 
 	for (int i = 0; i < 8; i++) {
 		uint64_t before = __rdtsc();
@@ -88,24 +92,26 @@ tsc_sample(uint64_t *ret_ns)
 
 		if (took < best) {
 			best = took;
-			tsc = before + took / 2;
-			*ret_ns = ns;
+			m = (struct moment){ before + took / 2, ns };
 		}
 	}
-	return tsc;
+	return m;
 }
 
+/* When so much time has gone by since then. */
 static uint64_t
-tsc_hz_measure(uint64_t span_ns)
+tsc_hz_since(const struct moment *then, uint64_t span_ns)
 {
-	const struct timespec span = { .tv_nsec = (long)span_ns };
-	uint64_t ns0, ns1;
-	uint64_t tsc0 = tsc_sample(&ns0), tsc1;
+	struct timespec rest = { .tv_nsec = 0 };
+	uint64_t gone = host_now_ns() - then->ns;
+	struct moment now;
 
-	nanosleep(&span, NULL);
-	tsc1 = tsc_sample(&ns1);
-	return (uint64_t)((unsigned __int128)(tsc1 - tsc0) * NSEC_PER_SEC /
-			  (ns1 - ns0));
+	if (gone < span_ns)
+		rest.tv_nsec = (long)(span_ns - gone);
+	nanosleep(&rest, NULL);
+	now = tsc_moment();
+	return (uint64_t)((unsigned __int128)(now.tsc - then->tsc) *
+			  NSEC_PER_SEC / (now.ns - then->ns));
 }
 
 static uint64_t host_hz; /* a fact about the host, found once */
@@ -114,14 +120,15 @@ static void
 tsc_hz_find(void)
 {
 	uint64_t told = tsc_hz_from_cpuid();
-	uint64_t seen = tsc_hz_measure(MEASURE_SHORT_NS);
+	struct moment then = tsc_moment();
+	uint64_t seen = tsc_hz_since(&then, MEASURE_SHORT_NS);
 
 	/* A hypervisor may scale the counter and not the leaf: believe it
 	 * only within one percent. */
 	if (told > seen - seen / 100 && told < seen + seen / 100)
 		host_hz = told;
 	else
-		host_hz = tsc_hz_measure(MEASURE_LONG_NS);
+		host_hz = tsc_hz_since(&then, MEASURE_LONG_NS);
 }
 
 /* --- reading ---------------------------------------------------------- */

@@ -174,6 +174,19 @@ test_cmpxchg16b(void **state)
 	assert_int_equal(f->st.reg[VM_REG_GUEST_RIP], CODE + 5);
 }
 
+/* With nothing but zeros in XMM0-15, MXCSR is a part of what is in use. */
+static void
+test_ldmxcsr(void **state)
+{
+	struct fixture *f = *state;
+
+	put64(f, DATA, 0x1d80);
+	f->st.reg[VM_REG_GUEST_RSI] = DATA;
+	assert_int_equal(STEP(f, 0x0f, 0xae, 0x16), STEP_DONE);
+	assert_int_equal(get_le32(f->st.xsave + 24), 0x1d80);
+	assert_int_equal(get_le64(f->st.xsave + 512) & 3, 3);
+}
+
 /* The handler, the frame, and RIP behind the instruction. */
 static void
 test_int3(void **state)
@@ -347,6 +360,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 		T(test_cmpxchg16b),
+		T(test_ldmxcsr),
 		T(test_int3),
 		T(test_xrstor),
 		T(test_vectors),

@@ -17,6 +17,9 @@
 #include <vmm/step.h>
 #include <vmm/vm.h>
 
+#define XSAVE_HEADER	   512u /* SDM 1 13.4.2 */
+#define XSAVE_HEADER_BYTES 64u
+
 struct kvm_step {
 	struct step_cpu *cpu;
 	struct step_state before, after;
@@ -159,6 +162,16 @@ put_msrs(struct kvm_cpu *k, const struct step_state *st)
 	return MIN(n, 0);
 }
 
+/* The header says what is in use, in its own way on either side. */
+static bool
+same_xsave(const uint8_t *a, const uint8_t *b)
+{
+	const size_t rest = XSAVE_HEADER + XSAVE_HEADER_BYTES;
+
+	return memcmp(a, b, XSAVE_HEADER) == 0 &&
+	       memcmp(a + rest, b + rest, VM_XSAVE_BYTES - rest) == 0;
+}
+
 static int
 put_xsave(struct kvm_cpu *k, const struct step_state *st)
 {
@@ -189,7 +202,7 @@ put(struct kvm_cpu *k, const struct step_state *old,
 
 	if (st->xcr0 != old->xcr0)
 		err = put_xcr0(k, st);
-	if (err >= 0 && memcmp(st->xsave, old->xsave, VM_XSAVE_BYTES) != 0)
+	if (err >= 0 && !same_xsave(st->xsave, old->xsave))
 		err = put_xsave(k, st);
 	if (err >= 0 && memcmp(st->msr, old->msr, sizeof(st->msr)) != 0)
 		err = put_msrs(k, st);

@@ -124,6 +124,11 @@ xsave_out(const struct soft_cpu *c, uint8_t *buf)
 	put_le16(buf + XSAVE_FOP, c->fpu_op);
 	put_le64(buf + XSAVE_FIP, c->fpu_ip);
 	put_le64(buf + XSAVE_FDP, c->fpu_dp);
+	/*
+	 * XSAVE calls SSE unused when XMM0-15 are zero; without it the other
+	 * engine would not take MXCSR.
+	 */
+	put_le64(buf + XSAVE_HEADER, fpu_xcr0_supported());
 }
 
 static void

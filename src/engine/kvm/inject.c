@@ -49,21 +49,6 @@ kvm_stop_waiting(struct kvm_cpu *k)
 
 /* --- exceptions ----------------------------------------------------------- */
 
-/*
- * INT3 and INTO: the processor itself steps over the instruction when it
- * delivers them (SDM 3C 26.6.1.1, APM 2 15.20), so RIP goes back to it.
- */
-static void
-step_back(struct kvm_cpu *k, int vector)
-{
-	struct kvm_regs *regs = kvm_regs(k);
-
-	if ((vector != EXC_BP && vector != EXC_OF) || regs == NULL)
-		return;
-	regs->rip--;
-	k->regs_dirty = true;
-}
-
 static void
 put_exception(
     struct kvm_vcpu_events *ev, int vector, bool has_errcode, uint32_t errcode)
@@ -72,6 +57,48 @@ put_exception(
 	ev->exception.nr = (uint8_t)vector;
 	ev->exception.has_error_code = has_errcode;
 	ev->exception.error_code = errcode;
+}
+
+static void
+put_interrupt(struct kvm_vcpu_events *ev, int vector)
+{
+	ev->interrupt.injected = 1;
+	ev->interrupt.nr = (uint8_t)vector;
+	ev->interrupt.soft = 0;
+}
+
+static bool
+is_soft(int vector)
+{
+	return vector == EXC_BP || vector == EXC_OF;
+}
+
+static bool
+goes_as_interrupt(const struct kvm_cpu *k, int vector)
+{
+	return is_soft(vector) && !k->vm->has.hardware;
+}
+
+/*
+ * INT3 and INTO: the processor itself steps over the instruction when it
+ * delivers them (SDM 3C 26.6.1.1, APM 2 15.20), so RIP must be at it.  A KVM
+ * that emulates executes it again instead; there they go as put_event()'s
+ * interrupts, for which RIP must be behind.
+ */
+static void
+put_soft(struct kvm_cpu *k, struct kvm_vcpu_events *ev, int vector, bool behind)
+{
+	const bool want_behind = goes_as_interrupt(k, vector);
+	struct kvm_regs *regs = kvm_regs(k);
+
+	if (regs != NULL && behind != want_behind) {
+		regs->rip += want_behind ? 1 : (uint64_t)-1;
+		k->regs_dirty = true;
+	}
+	if (want_behind)
+		put_interrupt(ev, vector);
+	else
+		put_exception(ev, vector, false, 0);
 }
 
 int
@@ -85,15 +112,17 @@ kvm_inject(struct vcpu *vcpu, int vector, bool has_errcode, uint32_t errcode,
 
 	if (err < 0 || regs == NULL)
 		return err < 0 ? err : -EIO;
-	if (ev.exception.injected || ev.exception.pending)
+	if (ev.exception.injected || ev.exception.pending ||
+	    (ev.interrupt.injected && goes_as_interrupt(k, vector)))
 		return -EBUSY;
 	if (restart) {
 		regs->rip = k->exit_rip;
 		k->regs_dirty = true;
-	} else {
-		step_back(k, vector);
 	}
-	put_exception(&ev, vector, has_errcode, errcode);
+	if (is_soft(vector))
+		put_soft(k, &ev, vector, !restart);
+	else
+		put_exception(&ev, vector, has_errcode, errcode);
 	err = kvm_regs_flush(k);
 	if (err == 0)
 		err = set_events(k, &ev);
@@ -191,18 +220,19 @@ put_event(struct kvm_cpu *k, struct kvm_vcpu_events *ev, uint64_t info)
 
 	switch (info & VM_INTINFO_TYPE) {
 	case VM_INTINFO_HWEXCEPTION:
-		step_back(k, vector);
-		put_exception(ev, vector, (info & VM_INTINFO_DEL_ERRCODE) != 0,
-		    (uint32_t)(info >> 32));
+		if (is_soft(vector))
+			put_soft(k, ev, vector, true);
+		else
+			put_exception(ev, vector,
+			    (info & VM_INTINFO_DEL_ERRCODE) != 0,
+			    (uint32_t)(info >> 32));
 		break;
 	case VM_INTINFO_NMI:
 		ev->nmi.injected = 1;
 		ev->nmi.masked = 0; /* the delivery itself masks */
 		break;
 	default:
-		ev->interrupt.injected = 1;
-		ev->interrupt.nr = (uint8_t)vector;
-		ev->interrupt.soft = 0;
+		put_interrupt(ev, vector);
 		break;
 	}
 }

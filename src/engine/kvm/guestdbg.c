@@ -280,9 +280,9 @@ kvm_exit_debug(struct kvm_cpu *k, struct vm_exit *x)
 	return said;
 }
 
-/* What is at RIP; fewer bytes where a page ends. */
-static size_t
-fetch(struct kvm_cpu *k, uint8_t *code, size_t max, bool *ret_long)
+size_t
+kvm_fetch_code(
+    struct kvm_cpu *k, uint64_t rip, uint8_t *code, size_t max, bool *ret_long)
 {
 	const struct kvm_sregs *s = kvm_sregs(k);
 	uint64_t gla, gpa;
@@ -291,7 +291,7 @@ fetch(struct kvm_cpu *k, uint8_t *code, size_t max, bool *ret_long)
 	if (s == NULL)
 		return 0;
 	*ret_long = s->cs.l != 0;
-	gla = kvm_rip(k) + (*ret_long ? 0 : s->cs.base);
+	gla = *ret_long ? rip : (uint32_t)(rip + s->cs.base);
 	if (kvm_gla2gpa(k->vcpu, gla, &gpa) != 0)
 		return 0;
 	len = MIN(max, (size_t)(PAGE_BYTES - gpa % PAGE_BYTES));
@@ -305,7 +305,8 @@ kvm_debug_int3(struct kvm_cpu *k, struct vm_exit *x)
 	uint8_t code;
 	bool long_mode;
 
-	if (!k->cap[VM_CAP_BPT_EXIT] || fetch(k, &code, 1, &long_mode) != 1 ||
+	if (!k->cap[VM_CAP_BPT_EXIT] ||
+	    kvm_fetch_code(k, kvm_rip(k), &code, 1, &long_mode) != 1 ||
 	    code != INSN_INT3)
 		return false;
 	exit_int3(x);
@@ -360,7 +361,8 @@ kvm_debug_step(struct kvm_cpu *k, struct vm_exit *x)
 	int err;
 
 	if (!k->unfinished) {
-		len = fetch(k, code, sizeof(code), &long_mode);
+		len = kvm_fetch_code(
+		    k, kvm_rip(k), code, sizeof(code), &long_mode);
 		if ((k->own_tf || meets_tf(code, len, long_mode)) &&
 		    is_runnable(k)) {
 			err = kvm_step(k, x);

@@ -308,6 +308,9 @@ int kvm_debug_set_step(struct kvm_cpu *, bool on);
 bool kvm_exit_debug(struct kvm_cpu *, struct vm_exit *);
 /* The exit was at an INT3 that the debugger wants to see: *x is filled. */
 bool kvm_debug_int3(struct kvm_cpu *, struct vm_exit *x);
+/* Code at RIP: how many bytes, fewer where a page ends; 0: none to be had. */
+size_t kvm_fetch_code(struct kvm_cpu *, uint64_t rip, uint8_t *code, size_t max,
+    bool *ret_long);
 /* Before an entry under VM_CAP_MTRAP_EXIT.  True: no entry, *x is filled. */
 bool kvm_debug_step(struct kvm_cpu *, struct vm_exit *x);
 

@@ -177,6 +177,33 @@ load(const uint8_t *p, unsigned int bytes)
 	return val;
 }
 
+/*
+ * A processor's exit is at the OUT; KVM's emulator has stepped over it by then,
+ * so that its bytes must say where it was.
+ */
+static uint64_t
+rip_of_out(struct kvm_cpu *k, uint64_t behind)
+{
+	const struct kvm_sregs *s = kvm_sregs(k);
+	const struct kvm_run *r = k->run;
+	bool long_mode = false, prefix;
+	uint8_t code[3]; /* 66 E7 port, or 66 EF */
+	unsigned int len;
+
+	for (size_t i = 0; i < sizeof(code); i++)
+		if (kvm_fetch_code(k, behind - sizeof(code) + i, &code[i], 1,
+			&long_mode) != 1)
+			return behind;
+	if ((code[1] & 0xfe) == 0xe6 && code[2] == r->io.port)
+		len = 2;
+	else if ((code[2] & 0xfe) == 0xee)
+		len = 1;
+	else
+		return behind;
+	prefix = r->io.size == (long_mode || s->cs.db ? 2 : 4);
+	return behind - len - (prefix && code[2 - len] == 0x66);
+}
+
 /* An unclaimed port, under strict I/O; the rest of a string is not run. */
 static enum next
 unclaimed(struct kvm_cpu *k, struct vm_exit *x, uint32_t val)
@@ -185,6 +212,8 @@ unclaimed(struct kvm_cpu *k, struct vm_exit *x, uint32_t val)
 
 	leave(k, x, VM_EXITCODE_INOUT);
 	x->u.inout.in = r->io.direction == KVM_EXIT_IO_IN;
+	if (!x->u.inout.in && !k->vm->has.hardware)
+		x->rip = k->exit_rip = rip_of_out(k, x->rip);
 	x->u.inout.bytes = r->io.size;
 	x->u.inout.port = r->io.port;
 	x->u.inout.eax = val;

@@ -81,6 +81,8 @@ void
 host_check_eq(struct guest *, const char *name, uint64_t got, uint64_t want);
 /* What this engine cannot do, and why. */
 void host_skip(struct guest *, const char *name, const char *why);
+/* Does this host's KVM emulate a guest's ring 0? */
+bool host_emulates(void);
 /* Sum of a counter over all vCPUs; enum vm_stat. */
 uint64_t host_stat(struct guest *, int stat);
 void

@@ -9,6 +9,8 @@
 
 #include <util/util.h>
 #include <vmm/bus.h>
+#include <vmm/engine.h>
+#include <vmm/vcpu.h>
 
 #define MMIO_GPA 0xd0002000ull
 #define MMIO_LEN 0x2000u
@@ -44,6 +46,23 @@ mmio_setup(struct guest *g)
 		host_die("mmio: the range is taken");
 }
 
+static uint64_t
+mmio_call(struct guest *g, uint64_t which, uint64_t arg)
+{
+	const bool kvm = strcmp(g->engine->name, "kvm") == 0;
+
+	switch (which) {
+	case 1:
+		return host_stat(g, VMSTAT_INSNS_STEPPED);
+	case 2:
+		return kvm && host_emulates();
+	case 3:
+		return kvm;
+	default:
+		host_die("mmio: call %lu", (unsigned long)which);
+	}
+}
+
 /* What the guest cannot see: that the bytes are in the device. */
 static void
 mmio_check(struct guest *g)
@@ -56,6 +75,7 @@ static const struct pair mmio_pairs[] = {
 	{ .name = "mmio",
 	    .payload = "mmio",
 	    .setup = mmio_setup,
+	    .call = mmio_call,
 	    .check = mmio_check },
 };
 const struct pair_group mmio_group = {

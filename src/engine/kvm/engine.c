@@ -20,6 +20,10 @@
 
 /* --- machines ------------------------------------------------------------- */
 
+/*
+ * Without failure_exits the kernel makes #UD of what its emulator lacks, but in
+ * ring 0 (step.c).
+ */
 static int
 machine_caps(struct kvm_machine *vm)
 {
@@ -28,8 +32,16 @@ machine_caps(struct kvm_machine *vm)
 		.args[0] =
 		    KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER,
 	};
+	struct kvm_enable_cap failure = {
+		.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args[0] = 1
+	};
+	int err = 0;
 
-	return vm->has.msr_exits ? kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &msr) : 0;
+	if (vm->has.msr_exits)
+		err = kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &msr);
+	if (err >= 0 && vm->has.failure_exits)
+		err = kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &failure);
+	return err;
 }
 
 /*

@@ -34,6 +34,7 @@ struct kvm_features {
 	bool sync_regs; /* general registers in struct kvm_run */
 	bool msr_exits; /* unknown MSRs come to us */
 	bool msr_filter;
+	bool failure_exits;	/* all that the emulator lacks comes to us */
 	uint32_t disable_exits; /* KVM_X86_DISABLE_EXITS_*: HLT, PAUSE */
 	bool halt_poll;		/* a halted vCPU can keep its CPU for a while */
 	bool vcpu_attr;		/* a vCPU's TSC offset can be told and set */
@@ -309,8 +310,8 @@ bool kvm_exit_debug(struct kvm_cpu *, struct vm_exit *);
 /* The exit was at an INT3 that the debugger wants to see: *x is filled. */
 bool kvm_debug_int3(struct kvm_cpu *, struct vm_exit *x);
 /* Code at RIP: how many bytes, fewer where a page ends; 0: none to be had. */
-size_t kvm_fetch_code(struct kvm_cpu *, uint64_t rip, uint8_t *code, size_t max,
-    bool *ret_long);
+size_t kvm_fetch_code(
+    struct kvm_cpu *, uint64_t rip, uint8_t *code, size_t max, bool *ret_long);
 /* Before an entry under VM_CAP_MTRAP_EXIT.  True: no entry, *x is filled. */
 bool kvm_debug_step(struct kvm_cpu *, struct vm_exit *x);
 

@@ -146,6 +146,8 @@ kvm_find_features(int fd, struct kvm_features *f)
 		    (extension(fd, KVM_CAP_SYNC_REGS) & KVM_SYNC_X86_REGS) != 0,
 		.msr_exits = extension(fd, KVM_CAP_X86_USER_SPACE_MSR) > 0,
 		.msr_filter = extension(fd, KVM_CAP_X86_MSR_FILTER) > 0,
+		.failure_exits =
+		    extension(fd, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0,
 		.disable_exits =
 		    (uint32_t)extension(fd, KVM_CAP_X86_DISABLE_EXITS),
 		.halt_poll = extension(fd, KVM_CAP_HALT_POLL) > 0,

@@ -28,6 +28,7 @@
 #include "step.h"
 
 #define KICK_SIGNAL SIGRTMIN
+#define EXC_UD	    6
 
 /* --- kicks ---------------------------------------------------------------- */
 
@@ -372,7 +373,19 @@ static const char *const internal_table[] = {
 	    "an exit KVM does not know",
 };
 
-/* What KVM's emulator lacks, the software CPU does, once, on the same state. */
+static bool
+is_user(struct kvm_cpu *k)
+{
+	const struct kvm_sregs *s = kvm_sregs(k);
+
+	return s != NULL && s->ss.dpl == 3;
+}
+
+/*
+ * What KVM's emulator lacks, the software CPU does, once, on the same state.
+ * What neither knows ends the machine, but in ring 3: it is #UD there, as the
+ * kernel has it by itself.
+ */
 static enum next
 exit_internal(struct kvm_cpu *k, struct vm_exit *x)
 {
@@ -388,6 +401,8 @@ exit_internal(struct kvm_cpu *k, struct vm_exit *x)
 	if (kvm_debug_int3(k, x))
 		return LEAVE;
 	err = kvm_step(k, x);
+	if (err == -ENOTSUP && is_user(k))
+		err = kvm_inject(k->vcpu, EXC_UD, false, 0, false);
 	if (err == 0 && k->cap[VM_CAP_MTRAP_EXIT])
 		return leave(k, x, VM_EXITCODE_MTRAP);
 	if (err < 0)

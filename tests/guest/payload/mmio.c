@@ -3,12 +3,23 @@
  * Instructions with an operand in a device's memory (pairs_mmio.c), above all
  * those that KVM's instruction emulator does not know: on an engine that uses
  * it, they take another way.  Registers, flags and faults are as with RAM.
+ * A KVM that emulates all of ring 0 lacks them on RAM as well.
  */
 #include "guest.h"
 
 #define MMIO	    0xd0002000ull
 #define CR4_OSFXSR  0x200ull
 #define CR4_OSXSAVE 0x40000ull
+
+/* pairs_mmio.c's: instructions done by the software CPU, and how many of what
+ * KVM's emulator lacks should be. */
+enum { STEPPED = 1, STEPS_ON_RAM, STEPS_ON_MMIO };
+
+static uint64_t
+stepped(void)
+{
+	return guest_call(STEPPED, 0);
+}
 
 static volatile uint64_t *
 dev(unsigned int off)
@@ -45,7 +56,7 @@ cmpxchg16b(volatile uint64_t *p, uint64_t *lo, uint64_t *hi, uint64_t nlo,
 static void
 test_cmpxchg16b(void)
 {
-	uint64_t lo = 1, hi = 2;
+	uint64_t lo = 1, hi = 2, n = stepped();
 
 	dev(0x100)[0] = 0x0102030405060708;
 	dev(0x100)[1] = 0x1112131415161718;
@@ -55,6 +66,78 @@ test_cmpxchg16b(void)
 	CHECK(cmpxchg16b(dev(0x100), &lo, &hi, ~0ull, hi));
 	CHECK_EQ(dev(0x100)[0], ~0ull);
 	CHECK_EQ(dev(0x100)[1], 0x1112131415161718);
+	CHECK_EQ(stepped() - n, 2 * guest_call(STEPS_ON_MMIO, 0));
+}
+
+extern uint8_t u_cmpxchg16b[], u_cmpxchg16b_end[];
+__asm__(".text\n"
+	"u_cmpxchg16b: movl $1, %eax; xorl %edx, %edx\n"
+	"movl $5, %ebx; xorl %ecx, %ecx\n"
+	"lock cmpxchg16b (%rdi)\n"
+	"u_cmpxchg16b_end: ud2\n");
+
+/* Of ring 3 KVM would make #UD of it, if it were not told. */
+static void
+test_user(void)
+{
+	const uint64_t want = stepped() + guest_call(STEPS_ON_MMIO, 0);
+	const struct frame *f;
+
+	dev(0)[0] = 1;
+	dev(0)[1] = 0;
+	map_page(WINDOW, MMIO, PTE_P | PTE_W | PTE_U);
+	f = user_run(u_cmpxchg16b, WINDOW);
+	EXPECT_TRAP(f, 6, 0);
+	CHECK_EQ(f->rip, USER(u_cmpxchg16b_end));
+	CHECK_EQ(dev(0)[0], 5);
+	CHECK(stepped() >= want);
+}
+
+static volatile unsigned int nbps;
+
+static void
+on_bp(struct frame *f)
+{
+	nbps++;
+}
+
+/* Each is handed over where KVM cannot emulate it, and nowhere else. */
+static void
+test_ram(void)
+{
+	static uint64_t pair[2] __attribute__((aligned(16))) = { 7, 8 };
+	const uint64_t each = guest_call(STEPS_ON_RAM, 0);
+	uint64_t lo = 7, hi = 8, n = stepped();
+
+	CHECK(cmpxchg16b(pair, &lo, &hi, 9, 10));
+	CHECK_EQ(stepped() - n, each);
+	CHECK_EQ(pair[0], 9);
+	CHECK_EQ(pair[1], 10);
+	trap_set(3, on_bp);
+	nbps = 0;
+	n = stepped();
+	__asm__ volatile("int3");
+	/* The handler's way back may be handed over, too. */
+	CHECK_RANGE(stepped() - n, each, 2 * each);
+	CHECK_EQ(nbps, 1);
+}
+
+static void
+test_ram_xrstor(void)
+{
+	static uint8_t area[576] __attribute__((aligned(64)));
+	uint64_t n, got;
+
+	xsave_on();
+	area[512] = 2; /* XSTATE_BV: SSE */
+	area[160] = 0x5a;
+	area[24] = 0x80; /* MXCSR 0x1f80 */
+	area[25] = 0x1f;
+	n = stepped();
+	__asm__ volatile("xrstor %0" : : "m"(area), "a"(2), "d"(0));
+	CHECK_EQ(stepped() - n, guest_call(STEPS_ON_RAM, 0));
+	__asm__ volatile("movq %%xmm0, %0" : "=r"(got));
+	CHECK_EQ(got, 0x5a);
 }
 
 static void
@@ -173,6 +256,9 @@ test_half_mapped(void)
 const struct guest_test guest_tests[] = {
 	TEST("CMPXCHG16B", test_cmpxchg16b),
 	TEST("CMPXCHG16B misaligned", test_fault),
+	TEST("CMPXCHG16B by ring 3", test_user),
+	TEST("CMPXCHG16B and INT3 on RAM", test_ram),
+	TEST("XRSTOR from RAM", test_ram_xrstor),
 	TEST("POPCNT and CRC32", test_integer),
 	TEST("XSAVE and XRSTOR", test_xsave),
 	TEST("x87", test_x87),

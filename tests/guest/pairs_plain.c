@@ -14,6 +14,13 @@
 		.npairs = ARRAY_LEN(id##_pairs),                               \
 	}
 
+/* A hundred rounds would be minutes. */
+static void
+litmus_setup(struct guest *g)
+{
+	g->param[GUEST_PARAM_OWN] = host_emulates();
+}
+
 GROUP(cpu, { .name = "cpu", .payload = "cpu" });
 GROUP(debug, { .name = "debug", .payload = "debug" });
 GROUP(paging, { .name = "paging", .payload = "paging" });
@@ -25,7 +32,10 @@ GROUP(rtc, { .name = "rtc", .payload = "rtc" });
 GROUP(legacy, { .name = "legacy", .payload = "legacy" });
 GROUP(clock, { .name = "clock", .payload = "clock" });
 GROUP(lapic, { .name = "lapic", .payload = "lapic" });
-GROUP(litmus, { .name = "litmus", .payload = "litmus", .ncpus = 4 });
+GROUP(litmus, { .name = "litmus",
+		  .payload = "litmus",
+		  .ncpus = 4,
+		  .setup = litmus_setup });
 GROUP(smp, { .name = "smp 2", .payload = "smp", .ncpus = 2 },
     { .name = "smp 4", .payload = "smp", .ncpus = 4 });
 GROUP(topology, { .name = "one", .payload = "topology" },

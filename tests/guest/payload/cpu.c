@@ -6,14 +6,15 @@
  */
 #include "guest.h"
 
-#define MSR_EFER    0xc0000080
-#define MSR_FS_BASE 0xc0000100
-#define MSR_TSC_AUX 0xc0000103
-#define MSR_PAT	    0x277
-#define CR0_TS	    0x8ull
-#define CR0_EM	    0x4ull
-#define CR0_AM	    0x40000ull
-#define EFL_AC	    0x40000ull
+#define MSR_EFER     0xc0000080
+#define MSR_FS_BASE  0xc0000100
+#define CPUID_RDTSCP 0x08000000u /* 80000001H:EDX */
+#define MSR_TSC_AUX  0xc0000103
+#define MSR_PAT	     0x277
+#define CR0_TS	     0x8ull
+#define CR0_EM	     0x4ull
+#define CR0_AM	     0x40000ull
+#define EFL_AC	     0x40000ull
 
 /* A function whose first instruction traps: RIP must be its own address. */
 #define TRAPPER(name, code)                                                    \
@@ -504,16 +505,28 @@ test_msrs(void)
 	EXPECT_TRAP(guarded(msr_write_read, &p), 13, 0);
 }
 
+static uint64_t
+rdtscp(uint32_t *ret_aux)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("rdtscp" : "=a"(lo), "=d"(hi), "=c"(*ret_aux));
+	return lo | (uint64_t)hi << 32;
+}
+
 static void
 test_rdtsc(void)
 {
 	uint64_t a = rdtsc(), b, c;
-	uint32_t lo, hi, aux;
+	uint32_t aux;
 
-	wrmsr(MSR_TSC_AUX, 0x1234);
-	__asm__ volatile("rdtscp" : "=a"(lo), "=d"(hi), "=c"(aux));
-	b = lo | (uint64_t)hi << 32;
-	CHECK_EQ(aux, 0x1234);
+	if ((cpuid(0x80000001, 0).edx & CPUID_RDTSCP) != 0) {
+		wrmsr(MSR_TSC_AUX, 0x1234);
+		b = rdtscp(&aux);
+		CHECK_EQ(aux, 0x1234);
+	} else {
+		b = rdtsc();
+	}
 	CHECK(b > a);
 	c = rdmsr(0x10);
 	CHECK(c > b);

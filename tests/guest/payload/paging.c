@@ -186,32 +186,34 @@ test_smap_ac(void)
 	set_world(&normal);
 }
 
-/* Upper levels restrict too. */
+/* Upper levels restrict too; not those of VA, which other tests use. */
 static void
 test_upper_levels(void)
 {
-	volatile uint64_t *pde =
-	    (volatile uint64_t *)(uintptr_t)(page_pdpt[VA >> 30 & 511] &
-					     0xffffffffff000);
+	const uint64_t va = VA + 0x400000;
+	volatile uint64_t *pde;
 	uint64_t saved;
 
-	map_page(VA, scratch, PTE_P | PTE_W | PTE_U);
-	saved = pde[0];
-	pde[0] = saved & ~PTE_W;
-	invlpg(VA);
-	EXPECT_TRAP(user_run(u_write, VA), 14, PF_P | PF_W | PF_U);
-	EXPECT_TRAP(user_run(u_read, VA), VEC_USER_RETURN, 0);
-	pde[0] = saved & ~PTE_U;
-	invlpg(VA);
-	EXPECT_TRAP(user_run(u_read, VA), 14, PF_P | PF_U);
-	pde[0] = saved | PTE_NX;
-	invlpg(VA);
-	EXPECT_TRAP(user_run(u_exec, VA), 14, PF_P | PF_U | PF_I);
-	pde[0] = 0;
-	invlpg(VA);
-	EXPECT_TRAP(user_run(u_read, VA), 14, PF_U);
-	pde[0] = saved;
-	invlpg(VA);
+	map_page(va, scratch, PTE_P | PTE_W | PTE_U);
+	pde = (volatile uint64_t *)(uintptr_t)(page_pdpt[va >> 30 & 511] &
+					       0xffffffffff000) +
+	      (va >> 21 & 511);
+	saved = *pde;
+	*pde = saved & ~PTE_W;
+	invlpg(va);
+	EXPECT_TRAP(user_run(u_write, va), 14, PF_P | PF_W | PF_U);
+	EXPECT_TRAP(user_run(u_read, va), VEC_USER_RETURN, 0);
+	*pde = saved & ~PTE_U;
+	invlpg(va);
+	EXPECT_TRAP(user_run(u_read, va), 14, PF_P | PF_U);
+	*pde = saved | PTE_NX;
+	invlpg(va);
+	EXPECT_TRAP(user_run(u_exec, va), 14, PF_P | PF_U | PF_I);
+	*pde = 0;
+	invlpg(va);
+	EXPECT_TRAP(user_run(u_read, va), 14, PF_U);
+	*pde = saved;
+	invlpg(va);
 }
 
 static void

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from machine import (ENGINE, Failure, Machine, Stream, TIMEOUT, need,
+from machine import (ENGINE, Failure, Machine, Stream, TIMEOUT, heard, need,
                      run_tests)
 
 NO_DATA = "ffffffff"
@@ -371,7 +371,7 @@ def test_dbg_port_taken():
             check=False)
         want = (f"bhyve: bvmdbg: listening on 127.0.0.1:{port}: "
                 "Address already in use\n").encode()
-        need((run.returncode, run.stdout, run.stderr) == (4, b"", want),
+        need((run.returncode, run.stdout, heard(run.stderr)) == (4, b"", want),
              f"{run.returncode} {run.stdout!r} {run.stderr!r}")
         client = Client(port)
         greet(m, client)

@@ -19,7 +19,7 @@ import sys
 import termios
 import time
 
-from machine import ENGINE
+from machine import ENGINE, heard
 
 TIMEOUT = 30
 AT_ONCE = 3
@@ -252,7 +252,7 @@ def run_piped(*options, data=b"", keep_open=0.0):
     finally:
         p.kill()
         p.wait()
-    return p.returncode, out, err
+    return p.returncode, out, heard(err)
 
 
 def test_pipes():

@@ -389,15 +389,20 @@ set_state(struct guest *g)
 	set_reg(vcpu, VM_REG_GUEST_RSI, STACK_VA + STACK_BYTES - 64);
 }
 
+/* Slow: it emulates, and may take SYSCALL in its own way (stub.S). */
 static const struct vm_engine_ops *
-find_engine(const char *name)
+find_engine(const char *name, bool *ret_slow)
 {
 	char why[256] = "";
 
 	for (size_t k = 0; k < vm_engine_table_len; k++) {
+		int err;
+
 		if (strcmp(vm_engine_table[k]->name, name) != 0)
 			continue;
-		if (vm_engine_table[k]->probe(why, sizeof(why)) == 0)
+		err = vm_engine_table[k]->probe(why, sizeof(why));
+		*ret_slow = err == VM_ENGINE_SLOW;
+		if (err >= 0)
 			return vm_engine_table[k];
 		printf("skipped: engine %s: %s\n", name, why);
 		exit(STATUS_SKIP);
@@ -421,18 +426,25 @@ run_guest(const char *path, const char *engine, struct result *r)
 		    .len = 1,
 		    .fn = on_trap,
 		    .arg = &g },
+		{ .name = "late syscall",
+		    .port = STUB_PORT_LATE,
+		    .len = 1,
+		    .fn = on_syscall,
+		    .arg = &g },
 	};
 	struct vm_run_opts opts = VM_RUN_OPTS_DEFAULT;
 	enum vm_suspend_how how;
+	bool slow;
 
 	r->dump = malloc(DUMP_MAX);
 	r->status = STATUS_BAD;
 	if (r->dump == NULL ||
-	    vm_new("run_asm", find_engine(engine), &g.ctx) != 0 ||
+	    vm_new("run_asm", find_engine(engine, &slow), &g.ctx) != 0 ||
 	    vm_setup_memory(g.ctx, RAM_BYTES, VM_MMAP_ALL) != 0 ||
 	    (g.vcpu = vm_vcpu_open(g.ctx, 0)) == NULL ||
 	    bus_pio_register(g.ctx, &ports[0]) != 0 ||
-	    bus_pio_register(g.ctx, &ports[1]) != 0)
+	    bus_pio_register(g.ctx, &ports[1]) != 0 ||
+	    (slow && bus_pio_register(g.ctx, &ports[2]) != 0))
 		die("cannot make the machine");
 	make_tables(&g);
 	make_descriptors(&g);

@@ -4,7 +4,8 @@
  * virtual machine.  run_asm.c copies [stub_begin, stub_end) to STUB_GPA, so the
  * code is position-independent; it runs in 64-bit mode at CPL 0.
  *
- * A SYSCALL is an OUT, which the host answers by looking at the registers.  An
+ * A SYSCALL is an OUT, which the host answers by looking at the registers.  A
+ * page-table virtual machine goes to LSTAR in ring 3, which faults.  An
  * exception goes on at trap_resume of the program's .trapctl, as rt.S does with
  * signals.
  */
@@ -50,6 +51,9 @@ stub_vectors:
 
 trap:	/* vector, error, rip, cs, rflags, rsp, ss */
 	pushq	%rax
+	leaq	syscall_entry(%rip), %rax
+	cmpq	%rax, 24(%rsp)
+	je	late_syscall
 	movq	TRAP_RESUME, %rax
 	testq	%rax, %rax
 	jz	stray
@@ -72,6 +76,14 @@ stray:
 	movq	%cr2, %rdx
 	outb	%al, $STUB_PORT_TRAP
 1:	jmp	1b
+
+late_syscall:
+	popq	%rax
+	outb	%al, $STUB_PORT_LATE
+	movq	%rcx, 16(%rsp)
+	movq	%r11, 32(%rsp)
+	addq	$16, %rsp
+	iretq
 
 syscall_entry:
 	outb	%al, $STUB_PORT_SYSCALL

@@ -15,6 +15,7 @@
 
 #define STUB_PORT_SYSCALL 0xf0 /* registers as at the SYSCALL */
 #define STUB_PORT_TRAP	  0xf1 /* rax vector, rdi error, rsi rip, rdx cr2 */
+#define STUB_PORT_LATE	  0xf2 /* SYSCALL that stayed in ring 3 */
 #define STUB_NVECTORS	  32
 #define STUB_VECTOR_LEN	  16 /* bytes of code a vector */
 

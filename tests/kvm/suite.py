@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """The kvm suite: what runs on engine soft, on engine kvm, in one session.
 
-usage: suite.py --build DIR --groups G,G... --asm A,A... [--only REGEX] [--bochs MODEL]
+usage: suite.py --build DIR --groups G,G... --asm A,A... [--only REGEX]
+                [--bochs MODEL | --here]
 
 Where there is KVM on hardware it is used; else tools/kvmhost.py's machine, started once.
-With --bochs it is tools/bochshost.py's, with that processor.
+With --bochs it is tools/bochshost.py's, with that processor.  With --here it is this
+host itself, whose /dev/kvm emulates a guest's ring 0 (page-table virtual machines).
 The plan is every group of the guest suite, every program of tests/cpu/asm, and the
 lines of the file `list`, or in Bochs the debugger's stub, a boot, and one with Debian's
 gdb.  Before that the guest groups run here on engine soft: the same tests must have
@@ -35,8 +37,8 @@ MACHINES = 6            # QEMU's TCG hangs, or is no more, now and then
 TRIES = 2               # of an entry that a machine was lost in
 LOST = 75               # kvmhost.py: the machine was gone before the command's end
 # What `differences` may name: any KVM, a processor below it, or its kind on what is
-# faithful (hardware, Bochs).
-PLACES = ("kvm", "tcg", "bochs", "vmx", "svm")
+# faithful (hardware, Bochs); or a KVM that emulates ring 0.
+PLACES = ("kvm", "tcg", "bochs", "vmx", "svm", "pvm")
 
 
 class Result:
@@ -97,12 +99,13 @@ def differences():
 
 
 def lookup(table, entry, name, where):
-    """Group `two` runs the tests of others twice at a time: their lines count."""
+    """The last line that applies.  Group `two` runs the tests of others twice at a time:
+    their lines count."""
     key = (entry, name)
     if entry == "guest two" and ": " in name:
         other = name.split(": ", 1)[1]
         key = (f"guest {other.split(': ')[0]}", other)
-    return next((d for d in table.get(key, []) if d.applies(where)), None)
+    return next((d for d in reversed(table.get(key, [])) if d.applies(where)), None)
 
 
 # --- the plan --------------------------------------------------------------
@@ -262,6 +265,30 @@ def session(args, entries, work):
     return {"kvm", "vmx" if "VMX" in where else "svm"}
 
 
+def why_not_here():
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR))
+    except OSError as e:
+        return f"/dev/kvm: {e.strerror}"
+    flags = pathlib.Path("/proc/cpuinfo").read_text().split()
+    if "vmx" in flags or "svm" in flags:
+        return "KVM on hardware, which the suite kvm runs on"
+    return None
+
+
+def here_session(_, entries, work):
+    """On this host's KVM, without a machine around it."""
+    (work / "plan.json").write_text(json.dumps(entries))
+    status = run_host([sys.executable, str(HERE / "session.py"), str(work), "pvm"], work,
+                      time.monotonic() + SECONDS)
+    if status != 0:
+        text = (work / "log").read_text(errors="replace")
+        print(f"Bail out! the session ended with {status}: {text[-500:]!r}")
+        sys.exit(1)
+    print("# " + (work / "where").read_text().strip())
+    return {"kvm", "pvm"}
+
+
 def bochs_script(entries, path):
     """Like session.py, for busybox, with one file for everything."""
     text = "#!/bin/sh\ngrep -qw vmx /proc/cpuinfo && echo '@@ VMX'\n"
@@ -398,6 +425,8 @@ def stale(report, table, entries, where):
     for d in (d for rows in table.values() for d in rows):
         if d.entry not in ran or d.test == "not run" or not d.applies(where) or d.may_pass():
             continue
+        if lookup(table, d.entry, d.test, where) is not d:
+            continue
         if d.failed == 0 or d.passed != 0:
             report.line(False, f"{d.where} is stale: {d.entry}: {d.test} "
                         + ("passes" if d.passed else "does not exist"))
@@ -449,15 +478,23 @@ def main():
         p.add_argument(name, required=True)
     p.add_argument("--only", default="")
     p.add_argument("--bochs", help="a model of tools/bochshost.py")
+    p.add_argument("--here", action="store_true", help="this host's KVM, which emulates")
     args = p.parse_args()
+    if args.here and (why := why_not_here()):
+        print("1..0 # SKIP " + why)
+        sys.exit(77)
     table = differences()
     entries = plan(args, table)
-    work = pathlib.Path(args.build).resolve() / ("bochs-" + args.bochs if args.bochs else "kvm")
+    name, run = ("kvm", session)
+    if args.bochs:
+        name, run = (f"bochs-{args.bochs}", bochs_session)
+    elif args.here:
+        name, run = ("kvm-here", here_session)
+    work = pathlib.Path(args.build).resolve() / name
     shutil.rmtree(work, ignore_errors=True)
     (work / "out").mkdir(parents=True)
     # One after the other: a busy host makes the machine's kernel hang in its start.
     soft = run_soft(args, entries)
-    run = bochs_session if args.bochs else session
     where = run(args, entries, work)
     sys.exit(judge(entries, work, soft, table, where) != 0)
 

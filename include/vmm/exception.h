@@ -1,12 +1,34 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * exception.h - what becomes of an exception that was met while an event was
- * delivered: SDM 3A section 6.15, interrupt 8, tables 6-4 and 6-5.
+ * exception.h - exceptions' vectors, and what becomes of one that was met while
+ * an event was delivered: SDM 3A section 6.15, interrupt 8, tables 6-4 and 6-5.
  */
 #ifndef VMM_EXCEPTION_H
 #define VMM_EXCEPTION_H
 
 #include <util/util.h>
+
+/* Exception vectors (SDM 3A table 6-1). */
+enum {
+	EXC_DE = 0,
+	EXC_DB = 1,
+	EXC_NMI = 2,
+	EXC_BP = 3,
+	EXC_OF = 4,
+	EXC_BR = 5,
+	EXC_UD = 6,
+	EXC_NM = 7,
+	EXC_DF = 8,
+	EXC_TS = 10,
+	EXC_NP = 11,
+	EXC_SS = 12,
+	EXC_GP = 13,
+	EXC_PF = 14,
+	EXC_MF = 16,
+	EXC_AC = 17,
+	EXC_MC = 18,
+	EXC_XM = 19,
+};
 
 enum vm_exc_class {
 	VM_EXC_BENIGN, /* interrupts, too */
@@ -21,16 +43,16 @@ enum vm_exc_both {
 	VM_EXC_SHUTDOWN,
 };
 
-/* By its vector: #DE, #TS, #NP, #SS and #GP contribute. */
+/* By its vector. */
 static inline enum vm_exc_class
 vm_exc_class_of(unsigned int vector)
 {
 	const uint32_t contributory =
-	    BIT(0) | BIT(10) | BIT(11) | BIT(12) | BIT(13);
+	    BIT(EXC_DE) | BIT(EXC_TS) | BIT(EXC_NP) | BIT(EXC_SS) | BIT(EXC_GP);
 
-	if (vector == 14)
+	if (vector == EXC_PF)
 		return VM_EXC_PAGE_FAULT;
-	if (vector == 8)
+	if (vector == EXC_DF)
 		return VM_EXC_DOUBLE_FAULT;
 	return vector < 32 && (contributory & BIT(vector)) != 0
 		   ? VM_EXC_CONTRIBUTORY

@@ -13,8 +13,8 @@
 
 #include <util/log.h>
 #include <vmm/debug.h>
+#include <vmm/exception.h>
 
-#define EXC_BP	 3
 #define ALL_CPUS UINT64_MAX
 
 void

@@ -8,14 +8,8 @@
 
 #include <errno.h>
 
-/* SDM 3A table 6-1. */
-#define EXC_UD	      6
-#define EXC_SS	      12
-#define EXC_GP	      13
-#define EXC_PF	      14
-#define EXC_AC	      17
+#include <vmm/exception.h>
 
-#define VECTOR_NMI    2
 #define INTINFO_KNOWN 0xffffffff80000fffull
 
 int
@@ -120,9 +114,9 @@ intinfo_ok(uint64_t info)
 	case VM_INTINFO_SWINTR:
 		return !has_errcode;
 	case VM_INTINFO_NMI:
-		return vector == VECTOR_NMI && !has_errcode;
+		return vector == EXC_NMI && !has_errcode;
 	case VM_INTINFO_HWEXCEPTION:
-		return vector < 32 && vector != VECTOR_NMI;
+		return vector < 32 && vector != EXC_NMI;
 	default:
 		return false;
 	}

@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 #include <util/log.h>
+#include <vmm/exception.h>
 
 #define RFLAGS_IF	0x200u
-#define EXC_GP		13
 #define INST_MAX	15
 #define PAGE_LEFT(addr) (0x1000u - ((addr)&0xfffu))
 #define SEG_ACCESS_DATA16                                                      \

@@ -16,6 +16,7 @@
 #include <errno.h>
 
 #include <util/log.h>
+#include <vmm/exception.h>
 #include <vmm/mem.h>
 
 #include "step.h"
@@ -32,8 +33,6 @@
 #define DR7_GE	    BIT64(9)
 #define DR7_GD	    BIT64(13)
 #define DR7_MAX	    8u /* bytes that one register watches */
-#define EXC_DB	    1u
-#define EXC_BP	    3u
 #define INSN_INT3   0xccu
 #define RFLAGS_RF   0x10000u
 #define PAGE_BYTES  4096u

@@ -15,12 +15,6 @@
 #include <vmm/exception.h>
 #include <vmm/vm.h>
 
-/* SDM 3A table 6-1. */
-#define EXC_BP	   3
-#define EXC_OF	   4
-#define EXC_DF	   8
-#define VECTOR_NMI 2
-
 static int
 get_events(struct kvm_cpu *k, struct kvm_vcpu_events *ev)
 {
@@ -136,7 +130,7 @@ static uint64_t
 interrupted(const struct kvm_vcpu_events *ev)
 {
 	if (ev->nmi.injected)
-		return VM_INTINFO_VALID | VM_INTINFO_NMI | VECTOR_NMI;
+		return VM_INTINFO_VALID | VM_INTINFO_NMI | EXC_NMI;
 	if (!ev->interrupt.injected)
 		return 0;
 	return VM_INTINFO_VALID | ev->interrupt.nr |
@@ -149,7 +143,7 @@ queued(const struct kvm_vcpu_events *ev)
 	uint64_t info = VM_INTINFO_VALID;
 
 	if (!ev->exception.injected && !ev->exception.pending)
-		return ev->nmi.pending ? info | VM_INTINFO_NMI | VECTOR_NMI : 0;
+		return ev->nmi.pending ? info | VM_INTINFO_NMI | EXC_NMI : 0;
 	info |= VM_INTINFO_HWEXCEPTION | ev->exception.nr;
 	if (ev->exception.has_error_code)
 		info |= VM_INTINFO_DEL_ERRCODE |

@@ -23,12 +23,12 @@
 
 #include <util/log.h>
 #include <vmm/bus.h>
+#include <vmm/exception.h>
 #include <vmm/vm.h>
 
 #include "step.h"
 
 #define KICK_SIGNAL SIGRTMIN
-#define EXC_UD	    6
 
 /* --- kicks ---------------------------------------------------------------- */
 

@@ -24,6 +24,7 @@
 
 #include <util/util.h>
 #include <vmm/debug.h>
+#include <vmm/exception.h>
 #include <vmm/mem.h>
 #include <vmm/vcpu.h>
 #include <vmmapi.h>
@@ -138,28 +139,6 @@ struct soft_dtr {
 #define EFER_LMA       0x0400u
 #define EFER_NXE       0x0800u
 #define EFER_AUTOIBRS  0x200000u
-
-/* Exception vectors (SDM 3A table 6-1). */
-enum {
-	EXC_DE = 0,
-	EXC_DB = 1,
-	EXC_NMI = 2,
-	EXC_BP = 3,
-	EXC_OF = 4,
-	EXC_BR = 5,
-	EXC_UD = 6,
-	EXC_NM = 7,
-	EXC_DF = 8,
-	EXC_TS = 10,
-	EXC_NP = 11,
-	EXC_SS = 12,
-	EXC_GP = 13,
-	EXC_PF = 14,
-	EXC_MF = 16,
-	EXC_AC = 17,
-	EXC_MC = 18,
-	EXC_XM = 19,
-};
 
 /* Page-fault error code. */
 #define PF_P	0x01u

@@ -21,7 +21,21 @@
 #include <util/util.h>
 #include <vmmapi.h>
 
-#define IRQ_NGSI 24
+#define IRQ_NGSI	24
+#define IRQ_NISA	16u /* these gsis; the others reach the I/O APIC alone */
+#define IRQ_GSI_TIMER	0u
+#define IRQ_GSI_CASCADE 2u /* the 8259s' own: no line */
+#define IRQ_PIN_TIMER	2u
+
+/* SDM 3A 10.11.1: a message's address; the destination is in bits 19:12. */
+#define IRQ_MSI_ADDR		0xfee00000ull
+#define IRQ_MSI_ADDR_DEST_SHIFT 12
+
+static inline bool
+irq_is_msi_addr(uint64_t addr)
+{
+	return (addr & ~0xfffffull) == IRQ_MSI_ADDR;
+}
 
 struct irq_line {
 	struct vmctx *ctx;

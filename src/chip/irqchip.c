@@ -32,11 +32,7 @@
 #include "ioapic.h"
 #include "lapic.h"
 
-#define GSI_TIMER   0u
-#define GSI_CASCADE 2u
-#define GSI_ISA_END 16u
 #define PIN_EXTINT  0u
-#define PIN_TIMER   2u
 
 #define APIC_ID_MAX 254u /* vmm/topology.h */
 
@@ -172,17 +168,16 @@ irqchip_set_gsi(void *arg, unsigned int gsi, bool level)
 {
 	struct irqchip *chip = arg;
 
-	if (gsi >= IRQ_NGSI || gsi == GSI_CASCADE)
+	if (gsi >= IRQ_NGSI || gsi == IRQ_GSI_CASCADE)
 		return;
-	if (gsi < GSI_ISA_END)
+	if (gsi < IRQ_NISA)
 		i8259_set_irq(chip->pic, gsi, level);
-	ioapic_set_pin(chip->ioapic, gsi == GSI_TIMER ? PIN_TIMER : gsi, level);
+	ioapic_set_pin(
+	    chip->ioapic, gsi == IRQ_GSI_TIMER ? IRQ_PIN_TIMER : gsi, level);
 }
 
 /* SDM 3A 10.11. */
-#define MSI_ADDR_BASE	 0xfee00000ull
-#define MSI_ADDR_MASK	 (~0xfffffull)
-#define MSI_ADDR_DEST(a) ((uint32_t)((a) >> 12) & 0xff)
+#define MSI_ADDR_DEST(a) ((uint32_t)((a) >> IRQ_MSI_ADDR_DEST_SHIFT) & 0xff)
 #define MSI_ADDR_RH	 BIT64(3)
 #define MSI_ADDR_DM	 BIT64(2)
 #define MSI_DATA_ASSERT	 BIT(14)
@@ -200,7 +195,7 @@ irqchip_msi(void *arg, uint64_t addr, uint32_t data)
 		.broadcast = MSI_ADDR_DEST(addr) == XAPIC_BROADCAST,
 	};
 
-	if ((addr & MSI_ADDR_MASK) != MSI_ADDR_BASE)
+	if (!irq_is_msi_addr(addr))
 		return -EINVAL;
 	/* 011b and 110b are reserved in message data. */
 	if (m.mode == APIC_DLM_RESERVED || m.mode == APIC_DLM_SIPI)

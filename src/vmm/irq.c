@@ -15,12 +15,8 @@
 #include <util/log.h>
 #include <vmm/topology.h>
 
-#define GSI_ISA_LEN  16
-#define IOAPIC_NPINS 24
-/* SDM 3A 10.11.1: message address, destination in bits 19:12. */
-#define MSI_ADDR_BASE	    0xfee00000ull
-#define MSI_ADDR_DEST_SHIFT 12
-#define APIC_VECTOR_MIN	    16 /* SDM 3A 10.5.2: 0-15 are illegal */
+#define IOAPIC_NPINS	24
+#define APIC_VECTOR_MIN 16 /* SDM 3A 10.5.2: 0-15 are illegal */
 
 static void
 gsi_hold_locked(struct irq_state *irq, unsigned int gsi)
@@ -216,12 +212,12 @@ vm_lapic_local_irq_all(struct vmctx *ctx, enum vm_lvt lvt)
 int
 vm_lapic_irq(struct vcpu *vcpu, int vector)
 {
-	uint64_t dest = (uint64_t)vcpu_apic_id(vcpu) << MSI_ADDR_DEST_SHIFT;
+	uint64_t dest = (uint64_t)vcpu_apic_id(vcpu) << IRQ_MSI_ADDR_DEST_SHIFT;
 
 	if (vector < APIC_VECTOR_MIN || vector > 0xff)
 		return vm_api_result(-EINVAL);
 	/* Delivery mode 0 (fixed) and trigger 0 (edge) leave the vector. */
-	return vm_lapic_msi(vcpu->ctx, MSI_ADDR_BASE | dest, (uint64_t)vector);
+	return vm_lapic_msi(vcpu->ctx, IRQ_MSI_ADDR | dest, (uint64_t)vector);
 }
 
 /* A program's own hold on a line; it cannot drop what a device holds. */
@@ -296,7 +292,7 @@ isa_set(struct vmctx *ctx, int atpic_irq, int ioapic_irq, bool level)
 {
 	int gsi = ioapic_irq == -1 ? atpic_irq : irq_pin_to_gsi(ioapic_irq);
 
-	if (atpic_irq < 0 || atpic_irq >= GSI_ISA_LEN)
+	if (atpic_irq < 0 || atpic_irq >= (int)IRQ_NISA)
 		return vm_api_result(-EINVAL);
 	/* FreeBSD's callers give ISA IRQ 0 as pin 0 or as pin 2. */
 	if (ioapic_irq == atpic_irq)
@@ -336,7 +332,7 @@ vm_isa_set_irq_trigger(
 	int err;
 	const struct irqchip_ops *ops = irqchip_ready(ctx, &err);
 
-	if (atpic_irq < 0 || atpic_irq >= GSI_ISA_LEN ||
+	if (atpic_irq < 0 || atpic_irq >= (int)IRQ_NISA ||
 	    (trigger != EDGE_TRIGGER && trigger != LEVEL_TRIGGER))
 		err = -EINVAL;
 	if (err == 0)

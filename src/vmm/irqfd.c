@@ -24,12 +24,6 @@
 
 #include <vmm/event.h>
 
-#define GSI_ISA_LEN 16
-#define GSI_CASCADE 2
-/* SDM 3A 10.11.1: a message's address. */
-#define MSI_ADDR_SHIFT 20
-#define MSI_ADDR_TOP   0xfeeu
-
 struct irqfd {
 	struct irqfd *next;
 	struct vmctx *ctx;
@@ -167,8 +161,7 @@ static int
 irqfd_watch(struct irqfd *b, const struct irqchip_ops *ops)
 {
 	/* An 8259 tells nobody of its EOIs. */
-	if (b->at.resample_fd >= 0 &&
-	    (!ops->tells_eoi || b->at.gsi < GSI_ISA_LEN))
+	if (b->at.resample_fd >= 0 && (!ops->tells_eoi || b->at.gsi < IRQ_NISA))
 		return -ENOTSUP;
 	b->ev =
 	    evfd_add(b->ctx, b->at.fd, EVFD_READ, &b->lock, irqfd_written, b);
@@ -247,9 +240,9 @@ static bool
 is_target(const struct vm_irqfd *at)
 {
 	if (at->msi)
-		return at->addr >> MSI_ADDR_SHIFT == MSI_ADDR_TOP &&
-		       at->gsi == 0 && at->resample_fd == -1;
-	return at->gsi < IRQ_NGSI && at->gsi != GSI_CASCADE;
+		return irq_is_msi_addr(at->addr) && at->gsi == 0 &&
+		       at->resample_fd == -1;
+	return at->gsi < IRQ_NGSI && at->gsi != IRQ_GSI_CASCADE;
 }
 
 int

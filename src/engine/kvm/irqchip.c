@@ -22,9 +22,6 @@
 #include <vmm/topology.h>
 #include <vmm/vm.h>
 
-#define MSI_ADDR_MSK	    0xfff00000ull
-#define MSI_ADDR	    0xfee00000ull
-#define MSI_ADDR_DEST_SHIFT 12
 /* An entry of a local vector table, SDM 3A figure 10-8. */
 #define LVT_VECTOR     0xffu
 #define LVT_VECTOR_MIN 16u
@@ -100,7 +97,7 @@ chip_msi(void *arg, uint64_t addr, uint32_t data)
 	};
 	int err;
 
-	if ((addr & MSI_ADDR_MSK) != MSI_ADDR)
+	if (!irq_is_msi_addr((uint32_t)addr))
 		return -EINVAL;
 	/* Positive: delivered; 0: the guest masks it; EPERM (the kernel's bare
 	 * -1): it names no processor; EINVAL: nor any that could be. */
@@ -185,13 +182,14 @@ chip_local_irq(void *arg, int vcpu_id, enum vm_lvt source)
 static void
 fire(struct kvm_cpu *k, uint32_t lvt)
 {
-	uint64_t dest = (uint64_t)vcpu_apic_id(k->vcpu) << MSI_ADDR_DEST_SHIFT;
+	uint64_t dest = (uint64_t)vcpu_apic_id(k->vcpu)
+			<< IRQ_MSI_ADDR_DEST_SHIFT;
 	uint32_t mode = lvt & LVT_MODE;
 	bool known = mode == LVT_FIXED ? (lvt & LVT_VECTOR) >= LVT_VECTOR_MIN
 				       : mode == LVT_NMI || mode == LVT_INIT;
 
 	if ((lvt & LVT_MASKED) == 0 && known)
-		(void)chip_msi(k->vm->chip, MSI_ADDR | dest,
+		(void)chip_msi(k->vm->chip, IRQ_MSI_ADDR | dest,
 		    lvt & (LVT_MODE | LVT_VECTOR));
 }
 

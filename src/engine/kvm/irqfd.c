@@ -16,11 +16,7 @@
 
 #include <vmm/irq.h>
 
-#define ISA_PINS    16u
-#define GSI_TIMER   0u
-#define GSI_CASCADE 2u
-#define PIN_TIMER   2u
-#define WIRES_MAX   (2u * IRQ_NGSI)
+#define WIRES_MAX (2u * IRQ_NGSI)
 /* With the wires fewer than any kernel's KVM_MAX_IRQ_ROUTES, once 1024. */
 #define MESSAGES 512u
 
@@ -50,15 +46,15 @@ wires(struct kvm_irq_routing_entry *e)
 	unsigned int n = 0;
 
 	for (uint32_t gsi = 0; gsi < IRQ_NGSI; gsi++) {
-		if (gsi == GSI_CASCADE)
+		if (gsi == IRQ_GSI_CASCADE)
 			continue;
-		if (gsi < ISA_PINS)
+		if (gsi < IRQ_NISA)
 			e[n++] = wire(gsi,
 			    gsi < PIC_PINS ? KVM_IRQCHIP_PIC_MASTER
 					   : KVM_IRQCHIP_PIC_SLAVE,
 			    gsi % PIC_PINS);
 		e[n++] = wire(gsi, KVM_IRQCHIP_IOAPIC,
-		    gsi == GSI_TIMER ? PIN_TIMER : gsi);
+		    gsi == IRQ_GSI_TIMER ? IRQ_PIN_TIMER : gsi);
 	}
 	return n;
 }

@@ -77,13 +77,14 @@ goes_as_interrupt(const struct kvm_cpu *k, int vector)
  * INT3 and INTO: the processor itself steps over the instruction when it
  * delivers them (SDM 3C 26.6.1.1, APM 2 15.20), so RIP must be at it.  A KVM
  * that emulates executes it again instead; there they go as put_event()'s
- * interrupts, for which RIP must be behind.
+ * interrupts, for which RIP must be behind.  `behind`: it is.
  */
 static void
-put_soft(struct kvm_cpu *k, struct kvm_vcpu_events *ev, int vector, bool behind)
+put_hwexception(struct kvm_cpu *k, struct kvm_vcpu_events *ev, int vector,
+    bool has_errcode, uint32_t errcode, bool behind)
 {
 	const bool want_behind = goes_as_interrupt(k, vector);
-	struct kvm_regs *regs = kvm_regs(k);
+	struct kvm_regs *regs = is_soft(vector) ? kvm_regs(k) : NULL;
 
 	if (regs != NULL && behind != want_behind) {
 		regs->rip += want_behind ? 1 : (uint64_t)-1;
@@ -92,7 +93,8 @@ put_soft(struct kvm_cpu *k, struct kvm_vcpu_events *ev, int vector, bool behind)
 	if (want_behind)
 		put_interrupt(ev, vector);
 	else
-		put_exception(ev, vector, false, 0);
+		put_exception(
+		    ev, vector, has_errcode && !is_soft(vector), errcode);
 }
 
 int
@@ -113,10 +115,7 @@ kvm_inject(struct vcpu *vcpu, int vector, bool has_errcode, uint32_t errcode,
 		regs->rip = k->exit_rip;
 		k->regs_dirty = true;
 	}
-	if (is_soft(vector))
-		put_soft(k, &ev, vector, !restart);
-	else
-		put_exception(&ev, vector, has_errcode, errcode);
+	put_hwexception(k, &ev, vector, has_errcode, errcode, !restart);
 	err = kvm_regs_flush(k);
 	if (err == 0)
 		err = set_events(k, &ev);
@@ -214,12 +213,9 @@ put_event(struct kvm_cpu *k, struct kvm_vcpu_events *ev, uint64_t info)
 
 	switch (info & VM_INTINFO_TYPE) {
 	case VM_INTINFO_HWEXCEPTION:
-		if (is_soft(vector))
-			put_soft(k, ev, vector, true);
-		else
-			put_exception(ev, vector,
-			    (info & VM_INTINFO_DEL_ERRCODE) != 0,
-			    (uint32_t)(info >> 32));
+		put_hwexception(k, ev, vector,
+		    (info & VM_INTINFO_DEL_ERRCODE) != 0,
+		    (uint32_t)(info >> 32), true);
 		break;
 	case VM_INTINFO_NMI:
 		ev->nmi.injected = 1;

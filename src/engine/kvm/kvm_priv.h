@@ -168,6 +168,9 @@ int kvm_probe(char *why, size_t why_len);
 /* Do debug registers and INT3 stop a guest?  0, or -errno and said. */
 int kvm_find_debug(int sys_fd, struct kvm_features *);
 
+#define XSAVE_HEADER 512u /* SDM 1 13.4.2 */
+#define XSAVE_REST   576u /* behind it */
+
 /* --- regs.c --------------------------------------------------------------- */
 
 #define RFLAGS_TF 0x100u

@@ -178,13 +178,13 @@ kvm_find_features(int fd, struct kvm_features *f)
 #define ROUNDS_MIN  3u
 #define OUT_PORT    0x80
 
-/* 32-bit: 1: mov ecx, loops; 2: dec ecx; jnz 2; out 0x80, al; jmp 1 */
+/* 32-bit: 1: mov ecx, loops (put in); 2: dec ecx; jnz 2; out 0x80, al; jmp 1 */
 static const uint8_t measure_code[] = {
-	0xb9, LONG_LOOPS & 0xff, LONG_LOOPS >> 8, 0, 0, /* mov ecx */
-	0x49,						/* dec ecx */
-	0x75, 0xfd,					/* jnz */
-	0xe6, OUT_PORT,					/* out */
-	0xeb, 0xf4,					/* jmp */
+	0xb9, 0, 0, 0, 0, /* mov ecx */
+	0x49,		  /* dec ecx */
+	0x75, 0xfd,	  /* jnz */
+	0xe6, OUT_PORT,	  /* out */
+	0xeb, 0xf4,	  /* jmp */
 };
 
 struct measure {

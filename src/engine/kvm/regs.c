@@ -369,10 +369,9 @@ kvm_get_xsave(struct vcpu *vcpu, uint8_t *buf)
 	return 0;
 }
 
-#define XSAVE_HEADER 512u
-#define XSAVE_MXCSR  24u
-#define XCR0_SSE     3u /* x87, SSE */
-#define XCR0_AVX     7u /* and AVX */
+#define XSAVE_MXCSR 24u
+#define XCR0_SSE    3u /* x87, SSE */
+#define XCR0_AVX    7u /* and AVX */
 
 /*
  * Everything but the header, in which nothing is taken away.  SSE is there
@@ -397,8 +396,7 @@ kvm_set_xsave(struct vcpu *vcpu, const uint8_t *buf)
 	memcpy(p, buf, XSAVE_HEADER);
 	put_le32(p + XSAVE_MXCSR, get_le32(buf + XSAVE_MXCSR) & mask);
 	put_le32(p + XSAVE_MXCSR + 4, mask);
-	memcpy(p + XSAVE_HEADER + 64, buf + XSAVE_HEADER + 64,
-	    VM_XSAVE_BYTES - XSAVE_HEADER - 64);
+	memcpy(p + XSAVE_REST, buf + XSAVE_REST, VM_XSAVE_BYTES - XSAVE_REST);
 	put_le64(p + XSAVE_HEADER, get_le64(p + XSAVE_HEADER) | XCR0_SSE |
 				       (xcrs.xcrs[0].value & XCR0_AVX));
 	return kvm_ioctl(k->fd, KVM_SET_XSAVE, &x);

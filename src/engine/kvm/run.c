@@ -169,13 +169,22 @@ leave_finished(struct kvm_cpu *k, struct vm_exit *x)
 
 /* --- ports and memory ----------------------------------------------------- */
 
+/* Of 1, 2 or 4 bytes; by width, as a copy of any length is a call. */
 static uint32_t
 load(const uint8_t *p, unsigned int bytes)
 {
-	uint32_t val = 0;
+	return bytes == 4 ? get_le32(p) : bytes == 2 ? get_le16(p) : *p;
+}
 
-	memcpy(&val, p, bytes);
-	return val;
+static void
+store(uint8_t *p, unsigned int bytes, uint32_t val)
+{
+	if (bytes == 4)
+		put_le32(p, val);
+	else if (bytes == 2)
+		put_le16(p, (uint16_t)val);
+	else
+		*p = (uint8_t)val;
 }
 
 /*
@@ -230,21 +239,13 @@ exit_io(struct kvm_cpu *k, struct vm_exit *x)
 	unsigned int bytes = r->io.size;
 
 	k->unfinished = true;
-	if (likely(r->io.count == 1)) { /* all but strings; the page is ours */
-		uint32_t val = load(p, 4);
-		enum bus_result res =
-		    bus_pio(k->vcpu, in, r->io.port, bytes, &val);
-
-		memcpy(p, &val, 4);
-		return likely(res == BUS_OK) ? STAY : unclaimed(k, x, val);
-	}
 	for (uint32_t i = 0; i < r->io.count; i++, p += bytes) {
 		uint32_t val = in ? UINT32_MAX : load(p, bytes);
 		enum bus_result res =
 		    bus_pio(k->vcpu, in, r->io.port, bytes, &val);
 
 		if (in)
-			memcpy(p, &val, bytes);
+			store(p, bytes, val);
 		if (unlikely(res == BUS_UNCLAIMED))
 			return unclaimed(k, x, val);
 	}
@@ -273,7 +274,7 @@ exit_mmio(struct kvm_cpu *k, struct vm_exit *x)
 		uint64_t val = load(r->mmio.data, 4);
 
 		bus_mmio(k->vcpu, write, r->mmio.phys_addr, 4, &val);
-		memcpy(r->mmio.data, &val, 4);
+		store(r->mmio.data, 4, (uint32_t)val);
 		return STAY;
 	}
 	for (unsigned int off = 0; off < r->mmio.len;) {

@@ -17,9 +17,6 @@
 #include <vmm/step.h>
 #include <vmm/vm.h>
 
-#define XSAVE_HEADER	   512u /* SDM 1 13.4.2 */
-#define XSAVE_HEADER_BYTES 64u
-
 struct kvm_step {
 	struct step_cpu *cpu;
 	struct step_state before, after;
@@ -166,10 +163,9 @@ put_msrs(struct kvm_cpu *k, const struct step_state *st)
 static bool
 same_xsave(const uint8_t *a, const uint8_t *b)
 {
-	const size_t rest = XSAVE_HEADER + XSAVE_HEADER_BYTES;
-
 	return memcmp(a, b, XSAVE_HEADER) == 0 &&
-	       memcmp(a + rest, b + rest, VM_XSAVE_BYTES - rest) == 0;
+	       memcmp(a + XSAVE_REST, b + XSAVE_REST,
+		   VM_XSAVE_BYTES - XSAVE_REST) == 0;
 }
 
 static int

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """/dev/kvm refuses each request in turn, memory ends, processors are too many.
 
-usage: faults.py [--all | --first] PROGRAM PAYLOAD SHIM [TEST ...]
+usage: faults.py [--all] PROGRAM PAYLOAD SHIM [TEST ...]
 
 First bhyve runs with nothing broken: it starts a second processor, resets, obeys a
 debugger and powers off, while the library SHIM (fail_ioctl.c) notes what it asks of
@@ -10,8 +10,7 @@ the kernel.  Then each of these requests fails once, at its first and at its las
 Every time there must be one line that names the request, status 4 (or a run as if
 nothing had been, for what is listed as optional here), the terminal as it was,
 and no process, file or socket left.  Each failure has one error of four, with --all each
-has all; --first is a short list: the first call of each request, and no memory after
-none.  Needs a /dev/kvm, however slow; writes TAP.
+has all.  Needs a /dev/kvm, however slow; writes TAP.
 """
 
 import argparse
@@ -343,7 +342,7 @@ def cases(opts):
     calls = reference(opts)
     at = 0
     for request, count in sorted(calls.items()):
-        for n in [1] if opts.first else sorted({1, count}):
+        for n in sorted({1, count}):
             errors = ERRORS if opts.all else [ERRORS[at % len(ERRORS)]]
             at += 1
             for e in errors:
@@ -353,7 +352,7 @@ def cases(opts):
     yield "a processor's area shared with the kernel", run_area, (3,)
     yield "guest memory", guest_memory, ()
     yield "too many processors", processors, ()
-    for request in [] if opts.first else sorted(calls):
+    for request in sorted(calls):
         yield f"calloc after {name_of(request)}", no_calloc, (request,)
 
 
@@ -368,7 +367,6 @@ def try_one(opts, name, fn, args):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--all", action="store_true")
-    p.add_argument("--first", action="store_true")
     p.add_argument("program", type=os.path.abspath)
     p.add_argument("payload", type=os.path.abspath)
     p.add_argument("shim", type=os.path.abspath)

@@ -6,7 +6,7 @@
  * terminal is in raw mode the line ends in CR LF (log_set_raw).  Rooms below
  * src/cmd and src/machine log at debug only, except guest_error(), which any
  * device may call and which is rate-limited, and backends whose host fails
- * while the guest runs, once a kind of failure.
+ * while the guest runs, once a kind of failure, or gives less than was asked.
  */
 #ifndef UTIL_LOG_H
 #define UTIL_LOG_H

@@ -23,6 +23,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <util/log.h>
+
 #define BLOCK_LSEC_MIN 512u
 /* The largest buffer alignment any host asks for. */
 #define BLOCK_ALIGN_MAX 4096u
@@ -67,7 +69,7 @@ static int
 block_open_fd(struct blockdev *dev, bool ro)
 {
 	struct stat st;
-	int flags = O_CLOEXEC;
+	int flags = O_CLOEXEC, error = 0;
 
 	flags |= dev->direct ? O_DIRECT : 0;
 	flags |= dev->sync ? O_DSYNC : 0;
@@ -80,12 +82,19 @@ block_open_fd(struct blockdev *dev, bool ro)
 		    flags | O_RDWR | (S_ISBLK(st.st_mode) ? O_EXCL : 0));
 		if (dev->fd != -1)
 			return 0;
-		if (errno != EACCES && errno != EROFS && errno != EPERM)
-			return -errno;
+		error = errno;
+		if (error != EACCES && error != EROFS && error != EPERM)
+			return -error;
 	}
 	dev->info.ro = true;
 	dev->fd = open(dev->path, flags | O_RDONLY);
-	return dev->fd != -1 ? 0 : -errno;
+	if (dev->fd == -1)
+		return -errno;
+	if (!ro)
+		log_warn("%s: cannot be written (%s), so it is read-only for "
+			 "the guest; with \"ro\" it is so without this line",
+		    dev->path, strerror(error));
+	return 0;
 }
 
 /*

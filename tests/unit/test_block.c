@@ -1307,6 +1307,7 @@ test_read_only(void **state)
 	d->opts.ro = true;
 	disk_open(d);
 	assert_true(block_info(d->dev)->ro);
+	assert_int_equal(log_lines, 0);
 	assert_false(block_info(d->dev)->can_discard);
 	assert_int_equal(io_buf(d, BLOCK_READ, 0, buf, 512), 0);
 	assert_int_equal(io_buf(d, BLOCK_WRITE, 0, buf, 512), -EROFS);
@@ -1330,6 +1331,9 @@ test_read_only_fallback(void **state)
 	if (root)
 		assert_int_equal(seteuid(0), 0);
 	assert_true(block_info(d->dev)->ro);
+	assert_int_equal(log_lines, 1);
+	assert_non_null(strstr(log_last, d->path));
+	assert_non_null(strstr(log_last, "Permission denied"));
 	disk_destroy(d);
 }
 

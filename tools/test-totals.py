@@ -9,15 +9,18 @@ import json
 import re
 import sys
 
-LINES, WIDTH = 4, 300
-WHY = re.compile(r"not ok (?!.*# TODO)|Bail out!|.*(?:ERROR|Error|[Ss]anitizer|# the machine)")
+LINES, WIDTH = 8, 300
+WHY = re.compile(r"not ok (?!.*# TODO)|Bail out!|.*(?:ERROR|Error|[Ss]anitizer|"
+                 r"# the machine|# .* in one machine)")
 
 
 def reasons(test):
-    """The few lines of a failed test's output that most likely say why."""
+    """The few lines of a failed test's output that most likely say why; in TAP also
+    what stands below the line of a failed one."""
     lines = [line for key in ("stdout", "stderr")
              for line in (test.get(key) or "").splitlines() if line.strip()]
-    chosen = [line for line in lines if WHY.match(line)][:LINES]
+    chosen = [line for before, line in zip(["", *lines], lines) if WHY.match(line) or
+              (line.startswith("# ") and WHY.match(before))][:LINES]
     return [f"  {line[:WIDTH]}" for line in chosen or lines[-LINES:]]
 
 

@@ -47,10 +47,12 @@ awk '
 	/^passed/ { passed++ }
 	/^skipped/ { print; skipped++ }
 	/^known/ { known += $2 }
+	/^flaky/ { print; flaky++ }
 	END {
 		printf "%d passed, %d failed", passed, failed
 		if (skipped) printf ", %d skipped", skipped
 		if (known) printf ", %d known differences of kvm", known
+		if (flaky) printf ", %d flaky in one machine of QEMU", flaky
 		print ""
 		exit failed > 0 || passed == 0
 	}' "$log"

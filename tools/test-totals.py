@@ -4,6 +4,7 @@
 The kvm suite is one test of many: tests/kvm/suite.py writes a line for each of its
 entries, `# entry RESULT KNOWN NAME`.  KNOWN is how many of its tests failed as
 tests/kvm/differences says; they are counted by themselves, passed in no way.
+`# flaky NAME: WHY`: a test that failed in one of QEMU's machines and passed in another.
 Below a FAIL stands why, in lines that begin with two spaces."""
 import json
 import re
@@ -41,6 +42,8 @@ with open(sys.argv[1]) as f:
                 print(f"{result} kvm {name}")
                 if known != "0":
                     print(f"known {known} {name}")
+            for line in re.findall(r"^# (flaky .*)", test.get("stdout") or "", re.M):
+                print(line[:WIDTH])
             if entries and word == "passed":
                 continue
         print(f"{word} {test['name']}{why}")

@@ -18,21 +18,17 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 from common import Failure, Terminal, need
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from ports import free_port  # noqa: E402
+
 # Linux x86-64, startup_64: where the unpacked kernel begins without KASLR.
 KERNEL = 0x1000000
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def command(opts, gdb_arg, append, cpus=2):

@@ -3,12 +3,15 @@ whether it is the test that is wrong."""
 import base64
 import os
 import shutil
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 
 from common import Failure, Terminal, need
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from ports import free_port  # noqa: E402
 
 PART = 1048576          # where tools/disk.sh puts the root file system
 
@@ -35,9 +38,7 @@ class Machine:
     def network(self):
         """User-mode network; host port `port` of 127.0.0.1 is the guest's 22, and
         the guest may reach the host (open)."""
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port()
         return self
 
     def bhyve(self, append):

@@ -16,6 +16,9 @@ import time
 from machine import (ENGINE, Failure, Machine, Stream, TIMEOUT, heard, need,
                      run_tests)
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from ports import free_port  # noqa: E402
+
 NO_DATA = "ffffffff"
 FLOOD = 0x100000
 BUSY = b"Socket already connected\r\n"
@@ -178,12 +181,6 @@ class Client(Stream):
 
     def close(self):
         self.socket.close()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def dbg(port):

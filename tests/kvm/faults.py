@@ -30,6 +30,9 @@ import termios
 import threading
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from ports import free_port  # noqa: E402
+
 TIMEOUT = 120
 ERRORS = [errno.ENOMEM, errno.EINVAL, errno.EIO, errno.EFAULT]
 KVM_RUN = 0xae80
@@ -99,12 +102,6 @@ def names_of(request):
 
 def name_of(request):
     return " or ".join(names_of(request))
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Debugger:
@@ -359,7 +356,7 @@ def cases(opts):
 def try_one(opts, name, fn, args):
     try:
         note = fn(opts, *args)
-        return True, name + (f" ({note})" if note else "")
+        return True, name + (f"\n#   {note}" if note else "")
     except (Failure, OSError, subprocess.SubprocessError) as e:
         return False, f"{name}\n#   {e}"
 

@@ -436,6 +436,8 @@ interrupts_from_the_program(void **state)
 	run_to_out(m, PORT_STOP);
 	run_to_out(m, PORT_STOP); /* after the EOI */
 	assert_int_equal(vm_lapic_msi(m->vm, 0xfee00000, 0x41), 0);
+	assert_int_equal(vm_lapic_msi(m->vm, 0x1fee00000, 0x41), -1);
+	assert_int_equal(errno, EINVAL);
 	run_to_trap(m, 0x41);
 	run_to_out(m, PORT_STOP);
 	run_to_out(m, PORT_STOP);

@@ -97,7 +97,7 @@ chip_msi(void *arg, uint64_t addr, uint32_t data)
 	};
 	int err;
 
-	if (!irq_is_msi_addr((uint32_t)addr))
+	if (!irq_is_msi_addr(addr))
 		return -EINVAL;
 	/* Positive: delivered; 0: the guest masks it; EPERM (the kernel's bare
 	 * -1): it names no processor; EINVAL: nor any that could be. */

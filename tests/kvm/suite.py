@@ -511,9 +511,12 @@ def judge(entries, work, soft, table, where):
 
 
 def run_again(args, entries, work, soft, where):
-    """QEMU's SVM is not to be trusted for long: in one machine of ten or so, guests
-    that do nothing wrong end in triple faults, or hear no key.  What a machine said
-    stays, as NAME.1, NAME.2."""
+    """QEMU's SVM is not to be trusted for long.  In 7.2 a VMEXIT clears
+    CPU_INTERRUPT_VIRQ in the word that other threads set interrupts in, without a lock
+    (do_vmexit() in svm_helper.c), so that now and then an interrupt of the machine's is
+    lost: a guest hears no key, or all processors sleep for good.  One guest of 2000 or
+    so ends in a triple fault, of which no more is known.  What a machine said stays, as
+    NAME.1, NAME.2."""
     for n in range(1, AGAIN + 1):
         with contextlib.redirect_stdout(io.StringIO()):
             failing = judge(entries, work, soft, differences(), where).failing

@@ -25,7 +25,7 @@ boot_e820(struct vmctx *ctx, struct e820_entry e[E820_MAX])
 	const uint64_t high = vm_get_highmem_size(ctx);
 	const struct e820_entry map[] = {
 		{ 0, BOOT_FIRMWARE_GPA, E820_RAM },
-		{ BOOT_FIRMWARE_GPA, 0xa0000 - BOOT_FIRMWARE_GPA,
+		{ BOOT_FIRMWARE_GPA, BOOT_VIDEO_GPA - BOOT_FIRMWARE_GPA,
 		    E820_RESERVED },
 		{ TABLES_GPA, BOOT_HIGH_GPA - TABLES_GPA, E820_RESERVED },
 		{ BOOT_HIGH_GPA, low > BOOT_HIGH_GPA ? low - BOOT_HIGH_GPA : 0,

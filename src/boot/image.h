@@ -4,7 +4,8 @@
  * one load in progress, and the ways into a guest.
  *
  * The low memory a loader uses for itself is fixed.  Below 0x1000 lie the
- * interrupt vectors and the BIOS data area, which stay as they are:
+ * interrupt vectors and the BIOS data area (0x400), which no loader touches:
+ * boot_load_kernel() says there where conventional memory ends.
  *
  *	0x01000  stack, growing down from 0x2000
  *	0x02000  GDT
@@ -31,6 +32,7 @@
 struct vmctx;
 struct vcpu;
 
+#define BOOT_BDA_GPA	   0x400
 #define BOOT_LOW_GPA	   0x1000
 #define BOOT_STACK_TOP	   0x2000
 #define BOOT_GDT_GPA	   0x2000
@@ -42,6 +44,7 @@ struct vcpu;
 #define BOOT_LOW_END	   0xf000
 #define BOOT_SECTOR_GPA	   0x7c00
 #define BOOT_FIRMWARE_GPA  0x9fc00 /* up to 1 MiB */
+#define BOOT_VIDEO_GPA	   0xa0000
 #define BOOT_HIGH_GPA	   0x100000
 
 /*

@@ -708,6 +708,22 @@ test_multiboot_elf(void **state)
 	fixture_free(f);
 }
 
+/* Where Xen looks for the end of conventional memory, as kernels do that were
+ * written for a BIOS. */
+static void
+test_bios_data_area(void **state)
+{
+	struct fixture *f = fixture_new(32 * MIB, 0);
+	const uint8_t *ram = f->ctx.ram;
+	struct mb32 k = multiboot_elf();
+
+	assert_int_equal(load(f, &k, sizeof(k)), 0);
+	assert_int_equal(get_le16(ram + 0x40e), 0x9fc0);
+	assert_int_equal(get_le16(ram + 0x413), 639);
+	assert_int_equal(ram[0x9fc00], 1); /* KiB up to the video memory */
+	fixture_free(f);
+}
+
 /* The a.out kludge: load address, file part, bss, entry from the header. */
 struct mbraw {
 	uint8_t lead[64];
@@ -866,7 +882,9 @@ test_sector(void **state)
 		assert_int_equal(load(f, s, size[i]), 0);
 		assert_entry16(f);
 		assert_memory_equal(ram + SECTOR, s, size[i]);
-		assert_int_equal(ram[SECTOR + size[i]], 0);
+		/* Behind the longest the extended BIOS data area begins. */
+		assert_int_equal(
+		    ram[SECTOR + size[i]], size[i] == SECTOR_MAX ? 1 : 0);
 		test_free(s);
 		fixture_free(f);
 	}
@@ -1012,6 +1030,7 @@ main(void)
 		cmocka_unit_test(test_pvh_hostile),
 		cmocka_unit_test(test_pvh_note_behind_others),
 		cmocka_unit_test(test_multiboot_elf),
+		cmocka_unit_test(test_bios_data_area),
 		cmocka_unit_test(test_multiboot_addresses),
 		cmocka_unit_test(test_multiboot_hostile),
 		cmocka_unit_test(test_multiboot_over_low_structures),

@@ -279,6 +279,36 @@ test_exec_breakpoints(void **state)
 	assert_int_equal(c->real_view, VIEW_USER);
 }
 
+/*
+ * Pages 8 MiB apart want the same slot of the TLB; one REP MOVS between them
+ * still goes in chunks.  A pending event ends it after each.
+ */
+static void
+test_rep_movs_one_tlb_slot(void **state)
+{
+	struct soft_cpu *c = cpu_of(state);
+	const uint64_t far = T_DATA + TLB_ENTRIES * 0x1000;
+	uint32_t event = 1, *const events = c->events;
+
+	fix_long(c, 0);
+	for (unsigned int n = 0; n < 0x2000; n += 8)
+		poke(c, T_DATA + n, 8, n * 0x0101010101010101ull);
+	c->events = &event;
+	c->gpr[R_RSI] = T_DATA;
+	c->gpr[R_RDI] = far;
+	c->gpr[R_RCX] = 0x2000;
+	assert_true(EXEC(c, "\xf3\xa4")); /* rep movsb */
+	assert_int_equal(c->gpr[R_RCX], 0x1000);
+	assert_int_equal(c->gpr[R_RSI], T_DATA + 0x1000);
+	assert_int_equal(c->gpr[R_RDI], far + 0x1000);
+	assert_true(EXEC(c, "\xf3\xa4"));
+	c->events = events;
+	assert_int_equal(c->gpr[R_RCX], 0);
+	for (unsigned int n = 0; n < 0x2000; n += 8)
+		assert_int_equal(
+		    peek(c, far + n, 8), n * 0x0101010101010101ull);
+}
+
 /* --- descriptor tables and inspection ---------------------------------- */
 
 static void
@@ -1169,6 +1199,7 @@ main(void)
 		T(test_lmsw_smsw_clts),
 		T(test_debug_registers),
 		T(test_exec_breakpoints),
+		T(test_rep_movs_one_tlb_slot),
 		T(test_table_registers),
 		T(test_ltr_lldt),
 		T(test_lar_lsl_verr),

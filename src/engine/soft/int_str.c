@@ -263,6 +263,26 @@ run_length(const struct soft_cpu *c, const struct insn *i, unsigned int seg,
 }
 
 /*
+ * Where a chunk begins, NULL when it must be done element by element (or
+ * faults: c->exc).  What is not in the TLB is entered, because an element alone
+ * would not do so for good: source and destination may want the same slot, and
+ * then each element would throw out the other's page.
+ */
+static inline void *
+bulk_ptr(struct soft_cpu *c, uint64_t la, unsigned int size, unsigned int acc)
+{
+	void *p = acc == ACC_W ? tlb_write_ptr(c, la, size)
+			       : tlb_read_ptr(c, la, size);
+
+	if (likely(p != NULL) || c->tlb == &c->view[VIEW_MISS] ||
+	    mem_host_ptr(c, la, size, acc) == NULL)
+		return p;
+	/* Still a miss where a store must be looked at: pages with code. */
+	return acc == ACC_W ? tlb_write_ptr(c, la, size)
+			    : tlb_read_ptr(c, la, size);
+}
+
+/*
  * One chunk of REP MOVS / REP STOS: the number of elements done, 0 when it must
  * be done element by element (or faults: c->exc).
  */
@@ -274,7 +294,7 @@ bulk_stos(struct soft_cpu *c, const struct insn *i, uint64_t n)
 
 	if (!str_linear(c, i, SEG_ES, R_RDI, ACC_W))
 		return 0;
-	dst = tlb_write_ptr(c, c->ea, i->opsize);
+	dst = bulk_ptr(c, c->ea, i->opsize, ACC_W);
 	if (dst == NULL)
 		return 0;
 	run = run_length(c, i, SEG_ES, R_RDI, c->ea);
@@ -288,16 +308,16 @@ static uint64_t
 bulk_movs(struct soft_cpu *c, const struct insn *i, uint64_t n)
 {
 	uint64_t run, run_dst, la;
-	const void *src;
+	const void *src; /* good for longer than its slot */
 	void *dst;
 
 	if (!str_linear(c, i, MEMSEG(i), R_RSI, ACC_R))
 		return 0;
 	la = c->ea;
-	src = tlb_read_ptr(c, la, i->opsize);
+	src = bulk_ptr(c, la, i->opsize, ACC_R);
 	if (src == NULL || !str_linear(c, i, SEG_ES, R_RDI, ACC_W))
 		return 0;
-	dst = tlb_write_ptr(c, c->ea, i->opsize);
+	dst = bulk_ptr(c, c->ea, i->opsize, ACC_W);
 	if (dst == NULL)
 		return 0;
 	run = run_length(c, i, MEMSEG(i), R_RSI, la);

@@ -21,7 +21,7 @@
 #define MP_ROOM	     (BOOT_SMBIOS_GPA - BOOT_MPTABLE_GPA)
 #define MP_SPEC_REV  4 /* 1.4 */
 #define LAPIC_GPA    0xfee00000u
-#define LAPIC_VER    0x10
+#define LAPIC_VER    0x14 /* the chip's: Linux compares them */
 #define IOAPIC_GPA   0xfec00000u
 #define IOAPIC_ID    0
 #define IOAPIC_VER   0x11

@@ -39,8 +39,12 @@ struct vmctx;
 #define MSR_X2APIC_FIRST      0x800u
 #define MSR_X2APIC_LAST	      0x8ffu
 
-/* Version 0x10, highest LVT index 6 (CMCI); no EOI-broadcast suppression. */
-#define LAPIC_VERSION (0x10u | 6u << 16)
+/*
+ * Version 0x14, an xAPIC (SDM 3A 10.4.8): with less, guests take ids for four
+ * bits wide and read APR in x2APIC mode, where there is none.  Highest LVT
+ * index 6 (CMCI); no EOI-broadcast suppression.
+ */
+#define LAPIC_VERSION (0x14u | 6u << 16)
 
 #define SVR_VECTOR    0xffu
 #define SVR_ENABLE    BIT(8)

@@ -182,7 +182,7 @@ reset_values(void **state)
 		unsigned int reg;
 		uint32_t val;
 	} table[] = {
-		{ R_VER, 0x60010 },
+		{ R_VER, 0x60014 },
 		{ R_TPR, 0 },
 		{ R_APR, 0 },
 		{ R_PPR, 0 },
@@ -1264,7 +1264,7 @@ x2apic_start(void **state)
 		    0xfee00c00u | (i == 0 ? 0x100 : 0));
 		assert_int_equal(fake_rdmsr(f->cpu[i], X2(R_ID)), i);
 		assert_int_equal(fake_rdmsr(f->cpu[i], X2(R_LDR)), 1u << i);
-		assert_int_equal(fake_rdmsr(f->cpu[i], X2(R_VER)), 0x60010);
+		assert_int_equal(fake_rdmsr(f->cpu[i], X2(R_VER)), 0x60014);
 	}
 	chips_reset(f->ctx);
 	assert_int_equal(fake_rdmsr(f->cpu[3], APIC_BASE), 0xfee00c00u);

@@ -52,7 +52,7 @@ all_parts(void **state)
 	assert_int_equal(caps, 0x80860701);
 	assert_int_equal(fake_mmio_read(f->cpu[0], 0xfed00000, 4), caps);
 	/* Local APIC and I/O APIC have their versions, the others answer. */
-	assert_int_equal(fake_mmio_read(f->cpu[0], 0xfee00030, 4) & 0xff, 0x10);
+	assert_int_equal(fake_mmio_read(f->cpu[0], 0xfee00030, 4) & 0xff, 0x14);
 	fake_mmio_write(f->cpu[0], 0xfec00000, 4, 1);
 	assert_int_equal(fake_mmio_read(f->cpu[0], 0xfec00010, 4), 0x170011);
 	assert_int_not_equal(fake_in8(f->cpu[0], 0x61), 0xff);

@@ -425,8 +425,10 @@ test_mptable(void **state)
 		e = cfg + 44;
 		for (unsigned int i = 0; i < get_le16(cfg + 34); i++) {
 			assert_in_range(e[0], 0, 4);
-			if (e[0] == 0)
+			if (e[0] == 0) {
+				assert_int_equal(e[2], 0x14); /* the chip's */
 				assert_int_equal(e[3], i == 0 ? 3 : 1);
+			}
 			if (e[0] == 3 && e[4] == 1) {
 				isa[e[7]]++;
 				assert_int_equal(e[1], e[7] == 0 ? 3 : 0);

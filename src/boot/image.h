@@ -45,6 +45,7 @@ struct vcpu;
 #define BOOT_SECTOR_GPA	   0x7c00
 #define BOOT_FIRMWARE_GPA  0x9fc00 /* up to 1 MiB */
 #define BOOT_VIDEO_GPA	   0xa0000
+#define BOOT_RESET_GPA	   0xffff0 /* F000:FFF0, the last of the firmware's */
 #define BOOT_HIGH_GPA	   0x100000
 
 /*

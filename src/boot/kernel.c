@@ -309,6 +309,24 @@ put_bda(struct boot_load *l)
 	return rc != 0 ? rc : boot_put(l, BOOT_FIRMWARE_GPA, &ebda_kib, 1);
 }
 
+/*
+ * What an IBM PC's BIOS has at F000:FFF0, where real-mode programs jump to
+ * start the machine anew, as Linux does with reboot=b: here it resets it.
+ */
+static int
+put_reset(struct boot_load *l)
+{
+	static const uint8_t code[] = {
+		0xb0, 0x06,	  /*	mov $6, %al */
+		0xba, 0xf9, 0x0c, /*	mov $0xcf9, %dx */
+		0xee,		  /*	out %al, %dx */
+		0xf4,		  /* 1:	hlt */
+		0xeb, 0xfd,	  /*	jmp 1b */
+	};
+
+	return boot_put(l, BOOT_RESET_GPA, code, sizeof(code));
+}
+
 int
 boot_load_kernel(struct vmctx *ctx, struct vcpu *bsp,
     const struct boot_kernel *bk, char *err, size_t err_len)
@@ -335,6 +353,8 @@ boot_load_kernel(struct vmctx *ctx, struct vcpu *bsp,
 		rc = load_by_format(&l);
 	if (rc == 0)
 		rc = put_bda(&l);
+	if (rc == 0)
+		rc = put_reset(&l);
 	boot_blob_close(&l.initrd);
 	boot_blob_close(&l.kernel);
 	return rc;

@@ -104,6 +104,9 @@ def reset(g):
     status, out, err = g.run(1, "quiet script=reboot")
     need("rebooting" in out, out[-2000:] + err)
     need(status == 0, f"status {status}, expected 0 (reset)")
+    # By the vector that a BIOS has in real mode.
+    status, out, err = g.run(1, "quiet script=reboot reboot=b")
+    need(status == 0, f"status {status}, expected 0 (reset)\n{out[-2000:]}{err}")
 
 
 def halt(g):

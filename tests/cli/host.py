@@ -544,9 +544,8 @@ def test_boot_sector():
         m.end(1)
 
 
-def test_no_bios():
-    """A boot sector that asks the BIOS is told that there is none."""
-    code = b"\xb8\x41\x0e\xcd\x10"      # mov $0x0e41, %ax; int $0x10
+def run_sector(code):
+    """A boot sector of these bytes and nops, to its end."""
     with tempfile.NamedTemporaryFile() as f:
         f.write(code.ljust(510, b"\x90") + b"\x55\xaa")
         f.flush()
@@ -555,14 +554,28 @@ def test_no_bios():
              "com1,stdio", "--kernel", f.name, "vm"],
             stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT,
             check=False)
+    return run
+
+
+def test_no_bios():
+    """A boot sector that asks the BIOS is told that there is none."""
+    run = run_sector(b"\xb8\x41\x0e\xcd\x10")      # mov $0x0e41, %ax; int $0x10
     need((run.returncode, run.stdout, heard(run.stderr)) ==
          (2, b"\r\nbhyve: no BIOS serves this interrupt\r\n", b""),
+         f"{run.returncode} {run.stdout!r} {run.stderr!r}")
+
+
+def test_reset_vector():
+    """Where a BIOS starts the machine anew is what resets it."""
+    run = run_sector(b"\xea\xf0\xff\x00\xf0")      # ljmp $0xf000, $0xfff0
+    need((run.returncode, run.stdout, heard(run.stderr)) == (0, b"", b""),
          f"{run.returncode} {run.stdout!r} {run.stderr!r}")
 
 
 TESTS = {
     "a boot sector": test_boot_sector,
     "a boot sector without a BIOS": test_no_bios,
+    "a boot sector that jumps to the reset vector": test_reset_vector,
     "a Multiboot kernel": test_multiboot,
     "no -p: vCPUs are free": test_pin_none,
     "-p binds one vCPU": test_pin_one,

@@ -195,6 +195,11 @@ find_payload(struct boot_load *l, struct bz *bz)
 		return boot_fail(l, -ENOEXEC, "the header's syssize is 0");
 	bz->size = MIN(bz->size, claimed);
 	bz->entry_off = (uint64_t)h->code32_start - KERNEL_GPA;
+	/* As iPXE's, whose setup part does it all. */
+	if (h->code32_start == 0)
+		return boot_fail(l, -ENOEXEC,
+		    "code32_start is 0: it begins in real mode and asks a BIOS,"
+		    " and there is none");
 	if (h->code32_start < KERNEL_GPA || bz->entry_off >= bz->size)
 		return boot_fail(l, -ENOEXEC,
 		    "code32_start 0x%x lies outside of the kernel",

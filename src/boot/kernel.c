@@ -57,6 +57,7 @@ static const struct {
 	    5, "compressed with xz; decompress it first" },
 	{ "\x28\xb5\x2f\xfd", 4, "compressed with zstd; decompress it first" },
 	{ "070701", 6, "a cpio archive; is it the initrd?" },
+	{ "MZ", 2, "an EFI program, and there is no firmware to start it" },
 	{ "QFI\xfb", 4, "a qcow2 disk image, not a kernel" },
 };
 

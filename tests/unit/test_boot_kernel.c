@@ -392,7 +392,8 @@ static const struct {
 	{ 0x1f4, 4, UINT32_MAX, "cut short" },
 	{ 0x1f4, 4, BZ_CODE / 16 + 1, "cut short" },
 	{ 0x1f4, 4, 0, "syssize" },
-	{ 0x214, 4, 0, "code32_start" },
+	{ 0x214, 4, 0, "begins in real mode" },
+	{ 0x214, 4, 0xfffff, "code32_start" },
 	{ 0x214, 4, 0x100000 + BZ_CODE, "code32_start" },
 	{ 0x214, 4, UINT32_MAX, "code32_start" },
 	{ 0x230, 4, 0, "kernel_alignment" },
@@ -938,6 +939,7 @@ static const struct {
 	{ "\x1f\x8b\x08\x00", 4, "gzip" },
 	{ "\177ELF\2\1\1\0\0\0\0", 11, "use the bzImage" },
 	{ "070701000000", 12, "initrd" },
+	{ "MZ\x90\x00", 4, "EFI" },
 };
 
 static void

@@ -35,7 +35,7 @@
 #define OFF_MCFG	 0x380
 #define OFF_FACS	 0x3c0
 #define OFF_DSDT	 0x400
-#define ACPI_ROOM	 (BOOT_RESET_GPA - BOOT_ACPI_GPA)
+#define ACPI_ROOM	 (BOOT_BIOS_GPA - BOOT_ACPI_GPA)
 
 #define OEM_ID		 "BHYVE "
 #define OEM_REVISION	 1

@@ -4,8 +4,8 @@
  * one load in progress, and the ways into a guest.
  *
  * The low memory a loader uses for itself is fixed.  Below 0x1000 lie the
- * interrupt vectors and the BIOS data area (0x400), which no loader touches:
- * boot_load_kernel() says there where conventional memory ends.
+ * interrupt vectors and the BIOS data area (0x400): bios.c's, which the
+ * loaders leave alone.
  *
  *	0x01000  stack, growing down from 0x2000
  *	0x02000  GDT
@@ -45,7 +45,7 @@ struct vcpu;
 #define BOOT_SECTOR_GPA	   0x7c00
 #define BOOT_FIRMWARE_GPA  0x9fc00 /* up to 1 MiB */
 #define BOOT_VIDEO_GPA	   0xa0000
-#define BOOT_RESET_GPA	   0xffff0 /* F000:FFF0, the last of the firmware's */
+#define BOOT_BIOS_GPA	   0xfffe0 /* bios.c's code, up to 1 MiB */
 #define BOOT_HIGH_GPA	   0x100000
 
 /*
@@ -126,6 +126,8 @@ int boot_zero(struct boot_load *, uint64_t gpa, uint64_t len) WARN_UNUSED;
  */
 int boot_place_initrd(
     struct boot_load *, uint64_t limit, uint64_t *ret_gpa) WARN_UNUSED;
+/* Vectors, data area and code of a BIOS that is not there; before the load. */
+int boot_put_bios(struct boot_load *) WARN_UNUSED;
 /* "prefix" + command line at BOOT_CMDLINE_GPA; max: longest without NUL. */
 int boot_put_cmdline(
     struct boot_load *, const char *prefix, uint64_t max) WARN_UNUSED;

@@ -22,10 +22,7 @@
 
 #include "image.h"
 
-#define PAGE_SIZE	 4096
-
-#define BDA_EBDA_SEGMENT 0x0e
-#define BDA_MEMORY_KIB	 0x13
+#define PAGE_SIZE 4096
 
 /* Tried in this order: an ELF may carry both a PVH note and Multiboot. */
 static const struct {
@@ -291,43 +288,6 @@ load_by_format(struct boot_load *l)
 	return refuse_unknown(l);
 }
 
-/*
- * Two words of an IBM PC's BIOS data area, and the length that begins the
- * extended one, as any BIOS leaves them.  Kernels take the lowest of these and
- * of their loader's map for the end of conventional memory; Xen goes down from
- * there, and from zero it comes to the APICs' pages.
- */
-static int
-put_bda(struct boot_load *l)
-{
-	uint8_t bda[BDA_MEMORY_KIB + 2] = { 0 };
-	const uint8_t ebda_kib = (BOOT_VIDEO_GPA - BOOT_FIRMWARE_GPA) / 1024;
-	int rc;
-
-	put_le16(bda + BDA_EBDA_SEGMENT, BOOT_FIRMWARE_GPA / 16);
-	put_le16(bda + BDA_MEMORY_KIB, BOOT_FIRMWARE_GPA / 1024);
-	rc = boot_put(l, BOOT_BDA_GPA, bda, sizeof(bda));
-	return rc != 0 ? rc : boot_put(l, BOOT_FIRMWARE_GPA, &ebda_kib, 1);
-}
-
-/*
- * What an IBM PC's BIOS has at F000:FFF0, where real-mode programs jump to
- * start the machine anew, as Linux does with reboot=b: here it resets it.
- */
-static int
-put_reset(struct boot_load *l)
-{
-	static const uint8_t code[] = {
-		0xb0, 0x06,	  /*	mov $6, %al */
-		0xba, 0xf9, 0x0c, /*	mov $0xcf9, %dx */
-		0xee,		  /*	out %al, %dx */
-		0xf4,		  /* 1:	hlt */
-		0xeb, 0xfd,	  /*	jmp 1b */
-	};
-
-	return boot_put(l, BOOT_RESET_GPA, code, sizeof(code));
-}
-
 int
 boot_load_kernel(struct vmctx *ctx, struct vcpu *bsp,
     const struct boot_kernel *bk, char *err, size_t err_len)
@@ -351,11 +311,9 @@ boot_load_kernel(struct vmctx *ctx, struct vcpu *bsp,
 			    "%s: the initrd is empty", bk->initrd);
 	}
 	if (rc == 0)
+		rc = boot_put_bios(&l);
+	if (rc == 0)
 		rc = load_by_format(&l);
-	if (rc == 0)
-		rc = put_bda(&l);
-	if (rc == 0)
-		rc = put_reset(&l);
 	boot_blob_close(&l.initrd);
 	boot_blob_close(&l.kernel);
 	return rc;

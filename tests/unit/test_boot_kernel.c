@@ -725,6 +725,24 @@ test_bios_data_area(void **state)
 	fixture_free(f);
 }
 
+/* The BIOS's services lead to code in the firmware's area, others nowhere. */
+static void
+test_bios_services(void **state)
+{
+	struct fixture *f = fixture_new(32 * MIB, 0);
+	const uint8_t *ram = f->ctx.ram;
+	struct mb32 k = multiboot_elf();
+
+	assert_int_equal(load(f, &k, sizeof(k)), 0);
+	for (unsigned int i = 0x10; i <= 0x1a; i++)
+		assert_int_equal(get_le32(ram + 4 * i), 0xf000ffe0);
+	assert_int_equal(get_le32(ram + 4 * 0xf), 0);
+	assert_int_equal(get_le32(ram + 4 * 0x1b), 0);
+	assert_int_equal(ram[0xfffe0], 0x55); /* push %bp ... */
+	assert_int_equal(ram[0xfffea], 0xcf); /* iret */
+	fixture_free(f);
+}
+
 /* The a.out kludge: load address, file part, bss, entry from the header. */
 struct mbraw {
 	uint8_t lead[64];
@@ -1033,6 +1051,7 @@ main(void)
 		cmocka_unit_test(test_pvh_note_behind_others),
 		cmocka_unit_test(test_multiboot_elf),
 		cmocka_unit_test(test_bios_data_area),
+		cmocka_unit_test(test_bios_services),
 		cmocka_unit_test(test_multiboot_addresses),
 		cmocka_unit_test(test_multiboot_hostile),
 		cmocka_unit_test(test_multiboot_over_low_structures),

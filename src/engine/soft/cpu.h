@@ -169,6 +169,20 @@ struct soft_dtr {
 #define MODE_CSLIMIT 0x4000u /* legacy, and the CS limit is not 4 GiB */
 #define MODE_FLAT    0x2000u /* legacy, but DS ES SS are 0..4G rw expand-up */
 
+static inline bool
+seg_may_be_flat(unsigned int seg)
+{
+	return (BIT(seg) & (BIT(SEG_DS) | BIT(SEG_ES) | BIT(SEG_SS))) != 0;
+}
+
+/* What is pushed and popped 4 bytes at a time needs no check but of wrapping.
+ */
+static inline bool
+mode_stack32(uint32_t mode)
+{
+	return (mode & (MODE_SS32 | MODE_FLAT)) == (MODE_SS32 | MODE_FLAT);
+}
+
 /* --- software TLB (mmu.h) --------------------------------------------------
  */
 

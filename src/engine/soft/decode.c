@@ -121,8 +121,10 @@ insn_fill_mem(const struct soft_cpu *c, const ZydisDecodedInstruction *zi,
 		    op->mem.base == ZYDIS_REGISTER_EIP)
 			flags |= MEM_RIP;
 	} else {
-		flags |=
-		    MEM_LEGACY | (zi->address_width == 16 ? MEM_A16 : MEM_A32);
+		flags |= zi->address_width == 16 ? MEM_A16 : MEM_A32;
+		if (!(c->mode & MODE_FLAT) || zi->address_width == 16 ||
+		    !seg_may_be_flat(seg))
+			flags |= MEM_LEGACY;
 	}
 	i->mem = (uint8_t)(seg | flags);
 	i->base = gpr_number(op->mem.base);
@@ -520,7 +522,8 @@ static bool
 fill_push_pop(struct dec *d, const struct form *f)
 {
 	struct insn *i = d->i;
-	bool fast = (d->c->mode & MODE_64) && i->opsize == 8, pop = f->arg != 0;
+	const struct ops_stack *ops = ops_stack_for(d->c->mode, i->opsize);
+	bool pop = f->arg != 0;
 
 	if (is_sreg(d, 0)) {
 		i->r1 = (uint8_t)ZydisRegisterGetId(d->ops[0].reg.value);
@@ -534,14 +537,11 @@ fill_push_pop(struct dec *d, const struct form *f)
 	}
 	if (op_is_imm(d, 0)) {
 		i->imm = raw_imm(d);
-		i->fn = fast ? op_push64_i : op_push_i;
+		i->fn = ops->push_i;
 		return true;
 	}
 	i->r1 = reg_of(d, 0);
-	if (pop)
-		i->fn = fast ? op_pop64_r : op_pop_r;
-	else
-		i->fn = fast ? op_push64_r : op_push_r;
+	i->fn = pop ? ops->pop_r : ops->push_r;
 	return true;
 }
 
@@ -549,7 +549,7 @@ static bool
 fill_leave(struct dec *d, const struct form *f)
 {
 	(void)f;
-	d->i->fn = op_leave_for((d->c->mode & MODE_64) && d->i->opsize == 8);
+	d->i->fn = ops_stack_for(d->c->mode, d->i->opsize)->leave;
 	return true;
 }
 

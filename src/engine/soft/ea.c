@@ -51,9 +51,7 @@ ea_legacy(struct soft_cpu *c, unsigned int seg, uint32_t off, unsigned int size,
     unsigned int acc)
 {
 	const struct soft_seg *s = &c->seg[seg];
-	const bool flat =
-	    (c->mode & MODE_FLAT) != 0 &&
-	    (BIT(seg) & (BIT(SEG_DS) | BIT(SEG_ES) | BIT(SEG_SS))) != 0;
+	const bool flat = (c->mode & MODE_FLAT) != 0 && seg_may_be_flat(seg);
 
 	if (size != 0 && flat) {
 		if (unlikely(off > UINT32_MAX - (size - 1)))
@@ -88,7 +86,7 @@ insn_ea_slow(struct soft_cpu *c, const struct insn *i, unsigned int size,
 	const unsigned int seg = i->mem & MEM_SEG_MASK;
 	const uint64_t off = insn_offset(c, i, c->rip);
 
-	if ((i->mem & MEM_LEGACY) != 0)
+	if ((c->mode & MODE_64) == 0)
 		return ea_legacy(c, seg, (uint32_t)off, size, acc);
 	c->ea = off;
 	if ((i->mem & MEM_SEGBASE) != 0)

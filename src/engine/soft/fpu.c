@@ -245,7 +245,7 @@ fpu_wait(struct soft_cpu *c, uint64_t rip)
  * TLB. Everything else is a tail call of its slow half, which begins again.
  */
 
-/* Linear address, EA() for the two common cases; true when it is neither. */
+/* Linear address, EA() for the common cases; true when it is another. */
 INLINE bool
 ea_is_slow(
     const struct soft_cpu *c, const struct insn *i, uint64_t rip, uint64_t *la)
@@ -254,6 +254,10 @@ ea_is_slow(
 	      (uint64_t)(int64_t)i->disp;
 	if (likely((i->mem & MEM_SPECIAL) == 0))
 		return false;
+	if ((i->mem & MEM_SPECIAL) == MEM_A32) { /* flat */
+		*la = (uint32_t)*la;
+		return false;
+	}
 	*la += rip + i->len; /* constants of SSE code */
 	return (i->mem & MEM_SPECIAL) != MEM_RIP;
 }

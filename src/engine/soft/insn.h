@@ -56,8 +56,13 @@ static_assert(sizeof(struct insn) == 32, "two to a cache line");
 #define MEM_SEGBASE  0x10u /* add the segment's base: FS/GS in 64-bit mode */
 #define MEM_A32	     0x20u /* truncate the offset to 32 bits */
 #define MEM_A16	     0x40u /* ... to 16 bits */
-#define MEM_LEGACY   0x80u /* not 64-bit mode: base, limit and type checks */
-#define MEM_SPECIAL  0xf8u
+/*
+ * Not 64-bit mode: base, limit and type checks.  Without it MEM_A32 may be a
+ * flat segment's operand there (MODE_FLAT), whose only check is that it does
+ * not run past 4 GiB: no TLB slot holds what does, and insn_ea_slow() looks.
+ */
+#define MEM_LEGACY  0x80u
+#define MEM_SPECIAL 0xf8u
 
 /* insn.x */
 #define INSN_LOCK     0x80000000u

@@ -297,18 +297,18 @@ load_target(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	const void *p;
 
 	c->rip = rip;
-	if (i->mem & (MEM_SEGBASE | MEM_LEGACY)) {
+	if (i->mem & (MEM_SEGBASE | MEM_A32 | MEM_LEGACY)) {
 		if (!insn_ea_slow(c, i, i->opsize, ACC_R))
 			return false;
 		la = c->ea;
 	}
 	c->acc_seg = MEMSEG(i);
 	p = tlb_read_ptr(c, la, 8);
-	if (likely(p != NULL) && likely(i->opsize == 8)) {
-		c->mem_val = HOST_LD(uint64_t, p);
-		return true;
-	}
-	return mem_read_slow(c, la, i->opsize);
+	if (unlikely(p == NULL) || unlikely(i->opsize < 4))
+		return mem_read_slow(c, la, i->opsize);
+	c->mem_val =
+	    i->opsize == 8 ? HOST_LD(uint64_t, p) : HOST_LD(uint32_t, p);
+	return true;
 }
 
 void
@@ -319,6 +319,20 @@ op_jmp_m(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	if (unlikely(!target_ok(c, c->mem_val)))
 		RAISE_GP(c, rip, 0);
 	return chain_indirect(c, c->mem_val);
+}
+
+/* False: not done, by any reason. */
+static inline bool
+push_flat32(struct soft_cpu *c, const struct insn *i, uint64_t val)
+{
+	uint32_t sp = (uint32_t)(c->gpr[R_RSP] - 4);
+	void *p = tlb_write_ptr(c, sp, 4);
+
+	if (p == NULL || i->opsize != 4 || !mode_stack32(c->mode))
+		return false;
+	HOST_ST(uint32_t, p, (uint32_t)val);
+	c->gpr[R_RSP] = sp;
+	return true;
 }
 
 /*
@@ -335,7 +349,7 @@ op_jmp_m(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 		    likely((c->mode & MODE_64) && i->opsize == 8)) {           \
 			HOST_ST(uint64_t, sp_ + e_->addend, rip + i->len);     \
 			c->gpr[R_RSP] = sp_;                                   \
-		} else {                                                       \
+		} else if (!push_flat32(c, i, rip + i->len)) {                 \
 			if (slow != NULL)                                      \
 				TAILCALL slow(c, i, rip);                      \
 			c->rip = rip;                                          \
@@ -412,6 +426,15 @@ MEM_HANDLER_EXTERN(op_ret, {
 			RAISE_GP(c, rip, 0);
 		c->gpr[R_RSP] = rsp + 8 + (uint64_t)i->imm;
 		return chain_indirect(c, v);
+	}
+	if (mode_stack32(c->mode) && i->opsize == 4) {
+		const void *p = tlb_read_ptr(c, (uint32_t)rsp, 4);
+
+		target = p != NULL ? HOST_LD(uint32_t, p) : UINT64_MAX;
+		if (likely(target_ok(c, target))) {
+			c->gpr[R_RSP] = (uint32_t)(rsp + 4 + (uint64_t)i->imm);
+			return chain_indirect(c, target);
+		}
 	}
 	if (slow != NULL)
 		TAILCALL slow(c, i, rip);

@@ -70,11 +70,13 @@ enum { SIZE_8, SIZE_16, SIZE_32, SIZE_64 };
 			if (!insn_ea_slow(c, i, size, acc))                    \
 				return;                                        \
 			la = c->ea;                                            \
-		} else if ((i->mem & (MEM_A32 | MEM_A16 | MEM_LEGACY)) != 0) { \
+		} else if ((i->mem & (MEM_A16 | MEM_LEGACY)) != 0) {           \
 			TAILCALL slow(c, i, rip);                              \
 		} else {                                                       \
 			if (i->mem & MEM_RIP)                                  \
 				la += rip + i->len;                            \
+			if (i->mem & MEM_A32)                                  \
+				la = (uint32_t)la;                             \
 			if (i->mem & MEM_SEGBASE)                              \
 				la += c->seg[MEMSEG(i)].base;                  \
 		}                                                              \

@@ -72,14 +72,12 @@ void op_loopcc(struct soft_cpu *c, const struct insn *i, uint64_t rip);
 /* Block end without a branch: goes on at rip (no instruction of its own). */
 void op_block_end(struct soft_cpu *c, const struct insn *i, uint64_t rip);
 
-/* 64-bit mode stack, 8 bytes wide; everything else in op_push/op_pop. */
-void op_push64_r(struct soft_cpu *c, const struct insn *i, uint64_t rip);
-void op_push64_i(struct soft_cpu *c, const struct insn *i, uint64_t rip);
-void op_pop64_r(struct soft_cpu *c, const struct insn *i, uint64_t rip);
-void op_push_r(struct soft_cpu *c, const struct insn *i, uint64_t rip);
-void op_push_i(struct soft_cpu *c, const struct insn *i, uint64_t rip);
+/* The stack, by how it is addressed and how wide an element is. */
+struct ops_stack {
+	insn_fn push_r, push_i, pop_r, leave;
+};
+const struct ops_stack *ops_stack_for(uint32_t mode, unsigned int opsize);
 void op_push_m(struct soft_cpu *c, const struct insn *i, uint64_t rip);
-void op_pop_r(struct soft_cpu *c, const struct insn *i, uint64_t rip);
 void op_pop_m(struct soft_cpu *c, const struct insn *i, uint64_t rip);
 
 void op_nop(struct soft_cpu *c, const struct insn *i, uint64_t rip);
@@ -96,8 +94,6 @@ void stack_adjust(struct soft_cpu *c, int64_t delta);
 
 /* Rows by file; the decoder indexes them all. */
 extern const struct insn_row stack_rows[], misc_rows[];
-/* LEAVE; fast: 64-bit mode, 8 bytes. */
-insn_fn op_leave_for(bool fast);
 /* IMUL with one operand (the mnemonic has three forms). */
 insn_fn op_imul1_for(void);
 extern const struct insn_row str_rows[];

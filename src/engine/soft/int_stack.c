@@ -90,9 +90,9 @@ stack_adjust(struct soft_cpu *c, int64_t delta)
 	c->gpr[R_RSP] = la;                                                    \
 	NEXT_AFTER_STORE(c, i, rip)
 
-MEM_HANDLER_EXTERN(op_push64_r, { PUSH64(REG64(c, i->r1)); })
-MEM_HANDLER_EXTERN(op_push64_i, { PUSH64((uint64_t)i->imm); })
-MEM_HANDLER_EXTERN(op_pop64_r, {
+MEM_HANDLER(op_push64_r, { PUSH64(REG64(c, i->r1)); })
+MEM_HANDLER(op_push64_i, { PUSH64((uint64_t)i->imm); })
+MEM_HANDLER(op_pop64_r, {
 	uint64_t rsp = c->gpr[R_RSP];
 
 	MEM_LOAD(uint64_t, v, rsp, SEG_SS);
@@ -104,7 +104,7 @@ MEM_HANDLER_EXTERN(op_pop64_r, {
 /* --- every mode and size
  * --------------------------------------------------------------- */
 
-void
+static void
 op_push_r(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	c->rip = rip;
@@ -113,7 +113,7 @@ op_push_r(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT_AFTER_STORE(c, i, rip);
 }
 
-void
+static void
 op_push_i(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	c->rip = rip;
@@ -134,7 +134,7 @@ op_push_m(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT_AFTER_STORE(c, i, rip);
 }
 
-void
+static void
 op_pop_r(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 {
 	c->rip = rip;
@@ -267,6 +267,67 @@ op_leave64(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	NEXT(c, i, rip);
 }
 
+/* --- 4 bytes on a flat stack: what misses the TLB or wraps begins anew -----
+ */
+
+#define PUSH32(val, again)                                                     \
+	uint32_t la = (uint32_t)(c->gpr[R_RSP] - 4);                           \
+	void *p = tlb_write_ptr(c, la, 4);                                     \
+	if (unlikely(p == NULL))                                               \
+		TAILCALL again(c, i, rip);                                     \
+	HOST_ST(uint32_t, p, val);                                             \
+	c->gpr[R_RSP] = la;                                                    \
+	NEXT(c, i, rip)
+
+HANDLER(op_push32_r)
+{
+	PUSH32(REG32(c, i->r1), op_push_r);
+}
+
+HANDLER(op_push32_i)
+{
+	PUSH32((uint32_t)i->imm, op_push_i);
+}
+
+HANDLER(op_pop32_r)
+{
+	uint32_t la = (uint32_t)c->gpr[R_RSP];
+	const void *p = tlb_read_ptr(c, la, 4);
+
+	if (unlikely(p == NULL))
+		TAILCALL op_pop_r(c, i, rip);
+	c->gpr[R_RSP] = la + 4;
+	REG64(c, i->r1) = HOST_LD(uint32_t, p); /* POP ESP: as POP RSP */
+	NEXT(c, i, rip);
+}
+
+HANDLER(op_leave32)
+{
+	uint32_t la = (uint32_t)c->gpr[R_RBP];
+	const void *p = tlb_read_ptr(c, la, 4);
+
+	if (unlikely(p == NULL))
+		TAILCALL op_leave(c, i, rip);
+	c->gpr[R_RSP] = la + 4;
+	c->gpr[R_RBP] = HOST_LD(uint32_t, p);
+	NEXT(c, i, rip);
+}
+
+const struct ops_stack *
+ops_stack_for(uint32_t mode, unsigned int opsize)
+{
+	static const struct ops_stack any = { op_push_r, op_push_i, op_pop_r,
+		op_leave };
+	static const struct ops_stack ops64 = { op_push64_r, op_push64_i,
+		op_pop64_r, op_leave64 };
+	static const struct ops_stack ops32 = { op_push32_r, op_push32_i,
+		op_pop32_r, op_leave32 };
+
+	if ((mode & MODE_64) != 0)
+		return opsize == 8 ? &ops64 : &any;
+	return mode_stack32(mode) && opsize == 4 ? &ops32 : &any;
+}
+
 const struct insn_row stack_rows[] = {
 	{ ZYDIS_MNEMONIC_PUSHA, ROW_NO64, 0, op_pusha },
 	{ ZYDIS_MNEMONIC_PUSHAD, ROW_NO64, 0, op_pusha },
@@ -276,9 +337,3 @@ const struct insn_row stack_rows[] = {
 	{ ZYDIS_MNEMONIC_LEAVE, 0, 0, op_leave },
 	{ 0, 0, 0, NULL },
 };
-
-insn_fn
-op_leave_for(bool fast)
-{
-	return fast ? op_leave64 : op_leave;
-}

@@ -321,20 +321,6 @@ op_jmp_m(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 	return chain_indirect(c, c->mem_val);
 }
 
-/* False: not done, by any reason. */
-static inline bool
-push_flat32(struct soft_cpu *c, const struct insn *i, uint64_t val)
-{
-	uint32_t sp = (uint32_t)(c->gpr[R_RSP] - 4);
-	void *p = tlb_write_ptr(c, sp, 4);
-
-	if (p == NULL || i->opsize != 4 || !mode_stack32(c->mode))
-		return false;
-	HOST_ST(uint32_t, p, (uint32_t)val);
-	c->gpr[R_RSP] = sp;
-	return true;
-}
-
 /*
  * Push the return address or leave the handler.  Plain pushes need no call; a
  * handler with `slow` jumps there for the others.
@@ -349,7 +335,8 @@ push_flat32(struct soft_cpu *c, const struct insn *i, uint64_t val)
 		    likely((c->mode & MODE_64) && i->opsize == 8)) {           \
 			HOST_ST(uint64_t, sp_ + e_->addend, rip + i->len);     \
 			c->gpr[R_RSP] = sp_;                                   \
-		} else if (!push_flat32(c, i, rip + i->len)) {                 \
+		} else if (i->opsize != 4 || !mode_stack32(c->mode) ||         \
+			   !stack32_push(c, (uint32_t)(rip + i->len))) {       \
 			if (slow != NULL)                                      \
 				TAILCALL slow(c, i, rip);                      \
 			c->rip = rip;                                          \

@@ -187,4 +187,18 @@ enum { SIZE_8, SIZE_16, SIZE_32, SIZE_64 };
 		return;                                                        \
 	NEXT_AFTER_STORE(c, i, rip)
 
+/* 4 bytes onto a flat stack; false: it wraps, or its page is not in the TLB. */
+static inline bool
+stack32_push(struct soft_cpu *c, uint32_t val)
+{
+	uint32_t sp = (uint32_t)(c->gpr[R_RSP] - 4);
+	void *p = tlb_write_ptr(c, sp, 4);
+
+	if (unlikely(p == NULL))
+		return false;
+	HOST_ST(uint32_t, p, val);
+	c->gpr[R_RSP] = sp;
+	return true;
+}
+
 #endif /* ENGINE_SOFT_INT_MACROS_H */

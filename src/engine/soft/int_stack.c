@@ -270,47 +270,38 @@ op_leave64(struct soft_cpu *c, const struct insn *i, uint64_t rip)
 /* --- 4 bytes on a flat stack: what misses the TLB or wraps begins anew -----
  */
 
-#define PUSH32(val, again)                                                     \
-	uint32_t la = (uint32_t)(c->gpr[R_RSP] - 4);                           \
-	void *p = tlb_write_ptr(c, la, 4);                                     \
-	if (unlikely(p == NULL))                                               \
-		TAILCALL again(c, i, rip);                                     \
-	HOST_ST(uint32_t, p, val);                                             \
-	c->gpr[R_RSP] = la;                                                    \
-	NEXT(c, i, rip)
-
 HANDLER(op_push32_r)
 {
-	PUSH32(REG32(c, i->r1), op_push_r);
+	if (!stack32_push(c, REG32(c, i->r1)))
+		TAILCALL op_push_r(c, i, rip);
+	NEXT(c, i, rip);
 }
 
 HANDLER(op_push32_i)
 {
-	PUSH32((uint32_t)i->imm, op_push_i);
+	if (!stack32_push(c, (uint32_t)i->imm))
+		TAILCALL op_push_i(c, i, rip);
+	NEXT(c, i, rip);
 }
+
+/* From where the register `sp` points, which is ESP from then on. */
+#define POP32(sp, reg, again)                                                  \
+	uint32_t la = (uint32_t)c->gpr[sp];                                    \
+	const void *p = tlb_read_ptr(c, la, 4);                                \
+	if (unlikely(p == NULL))                                               \
+		TAILCALL again(c, i, rip);                                     \
+	c->gpr[R_RSP] = la + 4;                                                \
+	REG64(c, reg) = HOST_LD(uint32_t, p); /* POP ESP: as POP RSP */        \
+	NEXT(c, i, rip)
 
 HANDLER(op_pop32_r)
 {
-	uint32_t la = (uint32_t)c->gpr[R_RSP];
-	const void *p = tlb_read_ptr(c, la, 4);
-
-	if (unlikely(p == NULL))
-		TAILCALL op_pop_r(c, i, rip);
-	c->gpr[R_RSP] = la + 4;
-	REG64(c, i->r1) = HOST_LD(uint32_t, p); /* POP ESP: as POP RSP */
-	NEXT(c, i, rip);
+	POP32(R_RSP, i->r1, op_pop_r);
 }
 
 HANDLER(op_leave32)
 {
-	uint32_t la = (uint32_t)c->gpr[R_RBP];
-	const void *p = tlb_read_ptr(c, la, 4);
-
-	if (unlikely(p == NULL))
-		TAILCALL op_leave(c, i, rip);
-	c->gpr[R_RSP] = la + 4;
-	c->gpr[R_RBP] = HOST_LD(uint32_t, p);
-	NEXT(c, i, rip);
+	POP32(R_RBP, R_RBP * 8, op_leave);
 }
 
 const struct ops_stack *

@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import pathlib
-import socket
 import statistics
 import subprocess
 import sys
@@ -22,8 +21,9 @@ import time
 import types
 
 HERE = pathlib.Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests" / "boot"))
+sys.path[:0] = [str(HERE.parent / "tests" / "boot"), str(HERE.parent / "tests")]
 from machine import Machine, Ssh, copy_image  # noqa: E402
+from ports import free_port  # noqa: E402
 
 SECONDS = 5
 DISK_MIB = 256
@@ -76,9 +76,7 @@ def disk_rows(run):
 
 def net_rows(run):
     for name, flag in ("tcp guest to host", ""), ("tcp host to guest", "-R"):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
+        port = free_port()
         server = subprocess.Popen(
             ["iperf3", "-s", "-1", "-B", "127.0.0.1", "-p", str(port)],
             stdout=subprocess.DEVNULL)
